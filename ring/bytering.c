@@ -7,10 +7,10 @@
 
 #define AT(page, type, field) ((uint8_t XIDS_PEER *)(page) + offsetof(struct type, field))
 #define WORD_AT(page, type, field) ((uint32_t XIDS_PEER *)(void XIDS_PEER *)AT(page, type, field))
-#define LAYOUT(page, type, buf, in, out)                                                                              \
-    ((struct xids_bytering_layout){.buffer = AT(page, type, buf),                                                     \
-                                   .size = sizeof(((struct type *)NULL)->buf),                                        \
-                                   .prod = WORD_AT(page, type, in),                                                   \
+#define LAYOUT(page, type, buf, in, out)                                       \
+    ((struct xids_bytering_layout){.buffer = AT(page, type, buf),              \
+                                   .size = sizeof(((struct type *)NULL)->buf), \
+                                   .prod = WORD_AT(page, type, in),            \
                                    .cons = WORD_AT(page, type, out)})
 
 struct xids_bytering_layout xids_bytering_xenstore_requests(void XIDS_PEER *page)

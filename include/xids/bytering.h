@@ -74,7 +74,8 @@ static inline uint32_t xids_bytering_known(const struct xids_bytering *r)
 int xids_bytering_reserve(struct xids_bytering *r, uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
 int xids_bytering_peek(struct xids_bytering *r, const uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
 
-/* Takes n bytes of the ring's known room or data as filled or used. n beyond what is known is the caller's bug: -XEN_EINVAL. */
+/* Takes n bytes of the ring's known room or data as filled or used. n beyond what is known is the caller's bug:
+ * -XEN_EINVAL. */
 int xids_bytering_commit(struct xids_bytering *r, uint32_t n) XIDS_MUST_CHECK;
 int xids_bytering_consume(struct xids_bytering *r, uint32_t n) XIDS_MUST_CHECK;
 

@@ -36,19 +36,19 @@ enum xids_map_flags {
  */
 struct xids_unmap_notify {
     bool clear_byte;
-    uint32_t offset;     /* of the byte, in bytes from the start of the area, below its length */
-    evtchn_port_t port;  /* a port of this platform's domain; 0: notify nobody */
+    uint32_t offset;    /* of the byte, in bytes from the start of the area, below its length */
+    evtchn_port_t port; /* a port of this platform's domain; 0: notify nobody */
 };
 
 /* One piece of a grant copy. Exactly one side is a grant; the other is our own memory. It may not leave its page. */
 struct xids_grant_copy {
-    bool to_grant;        /* true: from memory to the grant; false: from the grant to memory */
-    domid_t domid;        /* the domain that granted */
+    bool to_grant; /* true: from memory to the grant; false: from the grant to memory */
+    domid_t domid; /* the domain that granted */
     grant_ref_t ref;
-    uint16_t offset;      /* in bytes within the granted page */
-    uint16_t len;         /* in bytes, 1 to 4096 - offset */
+    uint16_t offset; /* in bytes within the granted page */
+    uint16_t len;    /* in bytes, 1 to 4096 - offset */
     void *memory;
-    int status;           /* set by copy: 0, -XEN_EACCES (bad grant), -XEN_EINVAL, -XEN_EAGAIN (paged out: try again) */
+    int status; /* set by copy: 0, -XEN_EACCES (bad grant), -XEN_EINVAL, -XEN_EAGAIN (paged out: try again) */
 };
 
 enum xids_evtchn_state {

@@ -63,14 +63,16 @@ uint32_t xids_ring_slots(size_t bytes, size_t slot_bytes);
  * The frontend initialises the page with xids_ring_init_shared first, before it tells the backend.
  * -XEN_EINVAL: no slot fits.
  */
-int xids_ring_attach(struct xids_ring *r, void XIDS_PEER *shared, size_t bytes, size_t slot_bytes, bool front) XIDS_MUST_CHECK;
+int xids_ring_attach(struct xids_ring *r, void XIDS_PEER *shared, size_t bytes, size_t slot_bytes, bool front)
+    XIDS_MUST_CHECK;
 
 /*
  * Like xids_ring_attach for the back of a ring that is already in use (the backend was restarted): it goes on at the
  * ring's own response index. Requests between that and the request index are taken again.
  * -XEN_EBADMSG: the indices in the page cannot be true.
  */
-int xids_ring_attach_back_in_use(struct xids_ring *r, void XIDS_PEER *shared, size_t bytes, size_t slot_bytes) XIDS_MUST_CHECK;
+int xids_ring_attach_back_in_use(struct xids_ring *r, void XIDS_PEER *shared, size_t bytes, size_t slot_bytes)
+    XIDS_MUST_CHECK;
 
 /* Zeroes the indices and asks for a notification at the first message, on both sides. For the frontend. */
 void xids_ring_init_shared(void XIDS_PEER *shared);
@@ -130,50 +132,50 @@ static inline int xids_ring_put(struct xids_ring *r, const void *msg, size_t len
  *     name_front_put/take, name_back_put/take, name_*_push, name_*_arm, name_*_room
  */
 #define XIDS_RING_DEFINE(name, request_type, response_type)                                                           \
-    union name##_slot {                                                                                              \
-        request_type request;                                                                                        \
-        response_type response;                                                                                      \
-    };                                                                                                               \
-    struct name##_front {                                                                                            \
-        struct xids_ring ring;                                                                                       \
-    };                                                                                                               \
-    struct name##_back {                                                                                             \
-        struct xids_ring ring;                                                                                       \
-    };                                                                                                               \
+    union name##_slot {                                                                                               \
+        request_type request;                                                                                         \
+        response_type response;                                                                                       \
+    };                                                                                                                \
+    struct name##_front {                                                                                             \
+        struct xids_ring ring;                                                                                        \
+    };                                                                                                                \
+    struct name##_back {                                                                                              \
+        struct xids_ring ring;                                                                                        \
+    };                                                                                                                \
     XIDS_MUST_CHECK static inline int name##_front_init(struct name##_front *f, void XIDS_PEER *shared, size_t bytes) \
-    {                                                                                                                \
-        int rc = xids_ring_attach(&f->ring, shared, bytes, sizeof(union name##_slot), true);                         \
-        if (rc == 0)                                                                                                 \
-            xids_ring_init_shared(shared);                                                                           \
-        return rc;                                                                                                   \
-    }                                                                                                                \
+    {                                                                                                                 \
+        int rc = xids_ring_attach(&f->ring, shared, bytes, sizeof(union name##_slot), true);                          \
+        if (rc == 0)                                                                                                  \
+            xids_ring_init_shared(shared);                                                                            \
+        return rc;                                                                                                    \
+    }                                                                                                                 \
     XIDS_MUST_CHECK static inline int name##_back_init(struct name##_back *b, void XIDS_PEER *shared, size_t bytes)   \
-    {                                                                                                                \
-        return xids_ring_attach(&b->ring, shared, bytes, sizeof(union name##_slot), false);                          \
-    }                                                                                                                \
-    XIDS_RING_SIDE_(name##_front, request_type, response_type)                                                       \
+    {                                                                                                                 \
+        return xids_ring_attach(&b->ring, shared, bytes, sizeof(union name##_slot), false);                           \
+    }                                                                                                                 \
+    XIDS_RING_SIDE_(name##_front, request_type, response_type)                                                        \
     XIDS_RING_SIDE_(name##_back, response_type, request_type)
 
-#define XIDS_RING_SIDE_(side, out_type, in_type)                                                                      \
-    XIDS_MUST_CHECK static inline int side##_put(struct side *s, const out_type *msg)                                \
-    {                                                                                                                \
-        return xids_ring_put(&s->ring, msg, sizeof(*msg));                                                           \
-    }                                                                                                                \
-    XIDS_MUST_CHECK static inline int side##_take(struct side *s, in_type *msg)                                      \
-    {                                                                                                                \
-        return xids_ring_take(&s->ring, msg, sizeof(*msg));                                                          \
-    }                                                                                                                \
-    XIDS_MUST_CHECK static inline int side##_push(struct side *s)                                                    \
-    {                                                                                                                \
-        return xids_ring_push(&s->ring);                                                                             \
-    }                                                                                                                \
-    XIDS_MUST_CHECK static inline int side##_arm(struct side *s, uint32_t n)                                         \
-    {                                                                                                                \
-        return xids_ring_arm(&s->ring, n);                                                                           \
-    }                                                                                                                \
-    static inline uint32_t side##_room(const struct side *s)                                                         \
-    {                                                                                                                \
-        return xids_ring_room(&s->ring);                                                                             \
+#define XIDS_RING_SIDE_(side, out_type, in_type)                                      \
+    XIDS_MUST_CHECK static inline int side##_put(struct side *s, const out_type *msg) \
+    {                                                                                 \
+        return xids_ring_put(&s->ring, msg, sizeof(*msg));                            \
+    }                                                                                 \
+    XIDS_MUST_CHECK static inline int side##_take(struct side *s, in_type *msg)       \
+    {                                                                                 \
+        return xids_ring_take(&s->ring, msg, sizeof(*msg));                           \
+    }                                                                                 \
+    XIDS_MUST_CHECK static inline int side##_push(struct side *s)                     \
+    {                                                                                 \
+        return xids_ring_push(&s->ring);                                              \
+    }                                                                                 \
+    XIDS_MUST_CHECK static inline int side##_arm(struct side *s, uint32_t n)          \
+    {                                                                                 \
+        return xids_ring_arm(&s->ring, n);                                            \
+    }                                                                                 \
+    static inline uint32_t side##_room(const struct side *s)                          \
+    {                                                                                 \
+        return xids_ring_room(&s->ring);                                              \
     }
 
 XIDS_END_DECLS
