@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The platform of a Linux program in a Xen domain: libxenevtchn, libxengnttab and libxenctrl. Under xids-sim the
+ * same code runs on the simulator's libraries of the same names.
+ *
+ * What differs from the full contract of <xids/platform.h>:
+ *   - grant of a page of one's own gives -XEN_ENOSYS: the kernel shares only pages that it allocates (share);
+ *   - map with a notification takes one page only, for want of a library call: -XEN_ENOSYS for more;
+ *     share puts the page with the notification's byte into an allocation of its own, and takes one page likewise;
+ *   - evtchn_status of a port needs the hypervisor's interface: where /dev/xen/privcmd may not be opened,
+ *     -XEN_EACCES;
+ *   - unshare never says -XEN_EBUSY: the kernel itself keeps a page that is still mapped until it is let go.
+ */
+#ifndef XIDS_PLATFORM_XEN_H
+#define XIDS_PLATFORM_XEN_H
+
+#include <xids/platform.h>
+
+XIDS_BEGIN_DECLS
+
+enum xids_platform_xen_flags {
+    XIDS_PLATFORM_XEN_NO_STATUS = 1u << 0, /* do not open the hypervisor's interface: evtchn_status gives -XEN_EACCES */
+};
+
+/*
+ * Opens the devices and learns our domain's id from the store. *p is the caller's until close.
+ * flags: enum xids_platform_xen_flags. Errors of open(2), or of xids_xs_open and xids_xs_own_domid.
+ */
+int xids_platform_xen_open(struct xids_platform **p, unsigned int flags) XIDS_MUST_CHECK;
+
+/* The same for a program that knows its id: nothing is asked of the store. */
+int xids_platform_xen_open_as(struct xids_platform **p, domid_t domid, unsigned int flags) XIDS_MUST_CHECK;
+
+/* Closes all: ports, mappings and shares go, with their notifications. NULL does nothing. */
+void xids_platform_xen_close(struct xids_platform *p);
+
+/* Readable when a port is pending: poll it, then take with evtchn_pending until it gives 0. */
+int xids_platform_xen_event_fd(const struct xids_platform *p);
+
+XIDS_END_DECLS
+
+#endif
