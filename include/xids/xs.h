@@ -51,7 +51,8 @@ const char *xids_xs_reason(const struct xids_xs *xs);
 
 /* ---- for event loops ---- */
 
-/* The descriptor, non-blocking, to poll for reading; and for writing while xids_xs_wants_write. Changes at reconnect. */
+/* The descriptor, non-blocking, to poll for reading; and for writing while xids_xs_wants_write. Changes at reconnect.
+ */
 int xids_xs_fd(const struct xids_xs *xs);
 bool xids_xs_wants_write(struct xids_xs *xs);
 
@@ -91,18 +92,8 @@ int xids_xs_rm(struct xids_xs *xs, uint32_t tx, const char *path) XIDS_MUST_CHEC
 int xids_xs_directory(struct xids_xs *xs, char ***names, unsigned int *count, uint32_t tx, const char *path)
     XIDS_MUST_CHECK;
 
-enum xids_xs_access {
-    XIDS_XS_NONE = 0,
-    XIDS_XS_READ = 1,
-    XIDS_XS_WRITE = 2,
-    XIDS_XS_READ_WRITE = 3,
-};
-
-/* The first of a node's is its owner, who may do all, with the access of every domain that is not listed. */
-struct xids_xs_perm {
-    domid_t domid;
-    enum xids_xs_access access;
-};
+/* Permissions are struct xids_xs_perm of <xids/xswire.h>: the first is the owner's, with the access of everybody else.
+ */
 
 /* *perms is malloc'ed (free it), *count of them, at least one. */
 int xids_xs_get_perms(struct xids_xs *xs, struct xids_xs_perm **perms, unsigned int *count, uint32_t tx,

@@ -26,6 +26,7 @@
 
 #include <xids/bytering.h>
 #include <xids/platform.h>
+#include <xids/xswire.h>
 
 XIDS_BEGIN_DECLS
 
@@ -101,44 +102,40 @@ uint64_t xids_xs_client_deadline(const struct xids_xs_client *c);
 /* The reply. rc: 0 and the payload, which is valid only during the call; else a negative errno and no payload. */
 typedef void xids_xs_reply_fn(void *ctx, int rc, const void *payload, uint32_t len);
 
-struct xids_xs_part {
-    const void *data;
-    uint32_t len; /* in bytes */
-};
-
 /* Any request: type is an enum xsd_sockmsg_type; the payload is the parts, one after the other (none: one NUL). */
-int xids_xs_client_request(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xs_part *parts,
+int xids_xs_client_request(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xswire_part *parts,
                            unsigned int count, xids_xs_reply_fn *fn, void *ctx) XIDS_MUST_CHECK;
 
 /* payload: the value, without a NUL added. */
-int xids_xs_client_read(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn,
-                        void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_read(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 
 /* payload: names, each with its NUL. A directory too big for one message gives -XEN_E2BIG: then directory_part. */
-int xids_xs_client_directory(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn,
-                             void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_directory(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 
-/* payload: a generation number with its NUL, then names from byte offset of the whole list; an extra NUL ends the last. */
+/* payload: a generation number with its NUL, then names from byte offset of the whole list; an extra NUL ends the last.
+ */
 int xids_xs_client_directory_part(struct xids_xs_client *c, uint32_t tx, const char *path, uint32_t offset,
                                   xids_xs_reply_fn *fn, void *ctx) XIDS_MUST_CHECK;
 
 /* payload of these: nothing of interest. len bytes of value, which may be none; a NUL in the value is just a byte. */
 int xids_xs_client_write(struct xids_xs_client *c, uint32_t tx, const char *path, const void *value, uint32_t len,
                          xids_xs_reply_fn *fn, void *ctx) XIDS_MUST_CHECK;
-int xids_xs_client_mkdir(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn,
-                         void *ctx) XIDS_MUST_CHECK;
-int xids_xs_client_rm(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn,
-                      void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_mkdir(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
+int xids_xs_client_rm(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 
 /* Permissions on the wire: "n3\0r5\0", the owner first. len bytes of perms, its last NUL included. */
-int xids_xs_client_get_perms(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn,
-                             void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_get_perms(struct xids_xs_client *c, uint32_t tx, const char *path, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 int xids_xs_client_set_perms(struct xids_xs_client *c, uint32_t tx, const char *path, const char *perms, uint32_t len,
                              xids_xs_reply_fn *fn, void *ctx) XIDS_MUST_CHECK;
 
 /* payload: "/local/domain/N", with its NUL or (old daemons) without. */
-int xids_xs_client_get_domain_path(struct xids_xs_client *c, domid_t domid, xids_xs_reply_fn *fn,
-                                   void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_get_domain_path(struct xids_xs_client *c, domid_t domid, xids_xs_reply_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 
 /*
  * Gives up on the requests whose callback is fn with ctx: the callbacks will not come. The requests stay counted
@@ -167,8 +164,8 @@ typedef void xids_xs_watch_fn(void *ctx, int what, const char *path);
  * time, broken or not: the watch is registered when there is room and a connection. A FIRED can be one too many,
  * never one too few. -XEN_ENOSPC: no watch free; -XEN_ENAMETOOLONG: the path is longer than limits.watch_path.
  */
-int xids_xs_client_watch(struct xids_xs_client *c, uint32_t *id, const char *path, xids_xs_watch_fn *fn,
-                         void *ctx) XIDS_MUST_CHECK;
+int xids_xs_client_watch(struct xids_xs_client *c, uint32_t *id, const char *path, xids_xs_watch_fn *fn, void *ctx)
+    XIDS_MUST_CHECK;
 
 /* Ends a watch: its callback comes no more, from now on. Allowed in any callback. -XEN_ENOENT: no such watch. */
 int xids_xs_client_unwatch(struct xids_xs_client *c, uint32_t id);
