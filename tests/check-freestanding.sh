@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# The border between core and hosted, as DESIGN.md draws it: core files compile freestanding and import four functions;
+# each public header stands alone in C and C++; arrows between folders point down.
+#
+# usage: make check-freestanding (also part of make check). The lists of files come from make, in the environment:
+# XIDS_CORE and XIDS_HEADERS (paths in the source tree), XIDS_CPPFLAGS, XIDS_FREESTANDING.
+set -u
+# shellcheck source-path=SCRIPTDIR source=tap.sh
+. "$XIDS_SRCDIR/tests/tap.sh"
+work=$(mktemp -d "${TMPDIR:-/tmp}/xids-freestanding.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+read -ra core <<<"$XIDS_CORE"
+read -ra headers <<<"$XIDS_HEADERS"
+read -ra cppflags <<<"$XIDS_CPPFLAGS"
+read -ra freestanding <<<"$XIDS_FREESTANDING"
+read -ra cc <<<"${CC:-cc}"
+read -ra cxx <<<"${CXX:-c++}"
+
+# The compiler's own headers (stdint, stddef, ...) and Xen's, by way of a folder that holds nothing but a link to the
+# latter: whoever includes a header of the C library does not compile.
+builtin=$("${cc[@]}" -print-file-name=include)
+xen=$(printf '#include <xen/xen.h>\n' | "${cc[@]}" -D__XEN_INTERFACE_VERSION__=0x00040e00 -ffreestanding -M -xc - |
+    tr ' ' '\n' | sed -n 's,/xen/xen\.h$,,p' | head -n 1)
+mkdir "$work/include"
+ln -s "$xen/xen" "$work/include/xen"
+
+compiles_freestanding() {
+    (cd "$XIDS_SRCDIR" && "${cc[@]}" -nostdinc -isystem "$builtin" -isystem "$work/include" "${cppflags[@]}" \
+        "${freestanding[@]}" -O2 -c -o "$work/one.o" "$1")
+}
+
+# What an object that leaves the four aside still wants must be defined by the archive itself.
+imports_are_the_four() {
+    local archive=$1
+    nm -u "$archive" | sed -n 's/^ *U //p' | sort -u >"$work/wanted"
+    nm --defined-only "$archive" | awk 'NF == 3 {print $3}' | sort -u >"$work/defined"
+    printf '%s\n' memcpy memmove memset memcmp | sort >"$work/four"
+    comm -23 "$work/wanted" "$work/defined" | comm -23 - "$work/four" >"$work/foreign"
+    [ ! -s "$work/foreign" ] || { echo "imported and neither ours nor one of the four:"; cat "$work/foreign"; return 1; }
+}
+
+exports_are_ours() {
+    nm -g --defined-only "$1" | awk 'NF == 3 && $3 !~ /^xids_/ {print; bad = 1} END {exit bad}'
+}
+
+stands_alone_in_c() {
+    printf '#include <%s>\n#include <%s>\nextern int xids_none;\n' "$1" "$1" >"$work/one.c"
+    "${cc[@]}" -std=c11 -Wall -Wextra -Werror "${cppflags[@]}" -fsyntax-only "$work/one.c"
+}
+
+stands_alone_in_cxx() {
+    printf '#include <%s>\n' "$1" >"$work/one.cc"
+    "${cxx[@]}" -std=c++17 -Wall -Wextra -Werror "${cppflags[@]}" -fsyntax-only "$work/one.cc"
+}
+
+# includes_none_of FOLDER PATTERN: no file of the folder includes a path that matches.
+includes_none_of() {
+    local folder=$1 pattern=$2
+    ! grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($pattern)" "$XIDS_SRCDIR/$folder"
+}
+
+for file in "${core[@]}"; do
+    tap_ok "$file compiles without a C library" compiles_freestanding "$file"
+done
+if [ "${XIDS_SANITIZED:-no}" = yes ]; then
+    tap_skip "libxids-guest.a imports only memcpy, memmove, memset, memcmp" "the sanitizer's calls are in it"
+else
+    tap_ok "libxids-guest.a imports only memcpy, memmove, memset, memcmp" \
+        imports_are_the_four "$XIDS_BUILDDIR/libxids-guest.a"
+fi
+tap_ok "libxids-guest.a exports only xids_ names" exports_are_ours "$XIDS_BUILDDIR/libxids-guest.a"
+for header in "${headers[@]}"; do
+    tap_ok "$header stands alone in C11" stands_alone_in_c "${header#include/}"
+    if command -v "${cxx[0]}" >/dev/null; then
+        tap_ok "$header stands alone in C++" stands_alone_in_cxx "${header#include/}"
+    else
+        tap_skip "$header stands alone in C++" "no C++ compiler"
+    fi
+done
+
+up='vchan|randomd|frontends|backends|sim|guests'
+tap_ok "ring/ knows no floor above it" includes_none_of ring "(xids/)?(xs|xswire|store|xenstore|$up).*"
+tap_ok "xenstore/ knows no floor above it" includes_none_of xenstore "(xids/)?($up).*"
+tap_ok "vchan/ knows no floor above it" includes_none_of vchan '(xids/)?(randomd|frontends|backends|sim|guests).*'
+core_knows_no_platform() {
+    (cd "$XIDS_SRCDIR" &&
+        ! grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](xids/platform_|platform/(xen|guest)|sim/)' "$@")
+}
+tap_ok "core files know the platform's interface alone" core_knows_no_platform "${core[@]}"
+tap_done
