@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the vchan core share: the channel's struct and the layout of the control page. */
+#ifndef XIDS_VCHAN_INTERNAL_H
+#define XIDS_VCHAN_INTERNAL_H
+
+#include <xids/bytering.h>
+#include <xids/vchan.h>
+
+/* Offsets in the control page, in bytes. docs/spec/vchan.md explains each. */
+enum {
+    VCHAN_AT_LEFT = 0,  /* cons, prod */
+    VCHAN_AT_RIGHT = 8, /* cons, prod */
+    VCHAN_AT_LEFT_ORDER = 16,
+    VCHAN_AT_RIGHT_ORDER = 18,
+    VCHAN_AT_CLI_LIVE = 20,
+    VCHAN_AT_SRV_LIVE = 21,
+    VCHAN_AT_CLI_NOTIFY = 22, /* the server asks here, the client looks */
+    VCHAN_AT_SRV_NOTIFY = 23, /* the client asks here, the server looks */
+    VCHAN_AT_GRANTS = 24,
+    VCHAN_AT_SMALL_RING = 1024,
+    VCHAN_AT_LARGE_RING = 2048,
+};
+
+enum {
+    VCHAN_ORDER_SMALL = 10,
+    VCHAN_ORDER_LARGE = 11,
+    VCHAN_ORDER_PAGE = 12,
+};
+
+/* The request bits. */
+enum {
+    VCHAN_NOTIFY_WRITE = 1, /* tell me when you have written */
+    VCHAN_NOTIFY_READ = 2,  /* tell me when you have read */
+};
+
+/* The live bytes. */
+enum {
+    VCHAN_GONE = 0,
+    VCHAN_LIVE = 1,
+    VCHAN_NOT_YET = 2, /* cli_live only */
+};
+
+struct xids_vchan {
+    struct xids_bytering in, out;
+    const uint8_t XIDS_PEER *peer_live;
+    uint8_t XIDS_PEER *own_live;
+    uint8_t XIDS_PEER *ask;   /* where we ask the peer for notifications */
+    uint8_t XIDS_PEER *asked; /* where the peer asks us */
+    const struct xids_platform *platform;
+    const char *reason;
+    uint8_t XIDS_PEER *page;
+    uint8_t XIDS_PEER *in_area, *out_area; /* the rings' own pages, or NULL */
+    uint32_t in_batch, out_batch;          /* publish when so many bytes have gathered */
+    uint32_t wiped;                        /* wipe: the index up to which what the peer has read is zeroed */
+    int error;
+    evtchn_port_t port;
+    grant_ref_t ring_ref;
+    uint16_t in_pages, out_pages; /* of their own; 0 for a ring in the control page */
+    domid_t remote;
+    bool server;
+    bool connected;  /* the peer has been seen alive */
+    bool gone;       /* the peer has left: bytes known at that moment are the last */
+    bool lost;       /* it left without closing */
+    bool reoffered;  /* server: a live byte of 0 is from the client before */
+    bool after_lost; /* and one of 1 too, until an event channel is bound again */
+    bool wipe_in, wipe_out;
+};
+
+/* Breaks the channel; the first reason stays. Returns error. */
+int xids_vchan_fail_(struct xids_vchan *ch, int error, const char *reason);
+
+/* Zeroes len bytes of a ring from a free-running index on. */
+void xids_vchan_wipe_(const struct xids_bytering_layout *at, uint32_t index, uint32_t len);
+
+/* Looks at the peer's live byte and producer, in this order. The bytes to read or an error. */
+int xids_vchan_look_in_(struct xids_vchan *ch);
+/* Looks at the peer's consumer. The room or an error. */
+int xids_vchan_look_out_(struct xids_vchan *ch);
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: ISC */
+/* vchan, the making and the end of a channel: event channel, control page, rings. */
+#include "vchan/internal.h"
+
+#define FLAGS_ALL ((unsigned int)XIDS_VCHAN_BATCH | (unsigned int)XIDS_VCHAN_WIPE)
+#define RING_PAGES_MAX (1u << (XIDS_VCHAN_ORDER_MAX - VCHAN_ORDER_PAGE))
+
+size_t xids_vchan_size(void)
+{
+    return sizeof(struct xids_vchan);
+}
+
+static unsigned int pages_of(unsigned int order)
+{
+    return order < VCHAN_ORDER_PAGE ? 0 : 1u << (order - VCHAN_ORDER_PAGE);
+}
+
+/* Orders that any implementation could offer: two rings cannot share a place in the page. */
+static bool orders_possible(unsigned int left, unsigned int right)
+{
+    return left >= XIDS_VCHAN_ORDER_MIN && left <= XIDS_VCHAN_ORDER_MAX && right >= XIDS_VCHAN_ORDER_MIN &&
+           right <= XIDS_VCHAN_ORDER_MAX && (left != right || left >= VCHAN_ORDER_PAGE);
+}
+
+/* And those that we offer: the list of grants must end before a ring of order 10 begins. */
+static bool orders_good(unsigned int left, unsigned int right)
+{
+    size_t list = VCHAN_AT_GRANTS + (pages_of(left) + pages_of(right)) * sizeof(grant_ref_t);
+    bool small = left == VCHAN_ORDER_SMALL || right == VCHAN_ORDER_SMALL;
+    return orders_possible(left, right) && (!small || list <= VCHAN_AT_SMALL_RING);
+}
+
+static uint32_t XIDS_PEER *word(const struct xids_vchan *ch, size_t offset)
+{
+    return (uint32_t XIDS_PEER *)(void XIDS_PEER *)(ch->page + offset);
+}
+
+static uint16_t XIDS_PEER *half(const struct xids_vchan *ch, size_t offset)
+{
+    return (uint16_t XIDS_PEER *)(void XIDS_PEER *)(ch->page + offset);
+}
+
+/* Where one ring lies: its own pages, or a place in the control page. */
+static struct xids_bytering_layout layout(const struct xids_vchan *ch, uint8_t XIDS_PEER *area, unsigned int order,
+                                          size_t indices)
+{
+    uint8_t XIDS_PEER *in_page = ch->page + (order == VCHAN_ORDER_SMALL ? VCHAN_AT_SMALL_RING : VCHAN_AT_LARGE_RING);
+    return (struct xids_bytering_layout){
+        .buffer = order < VCHAN_ORDER_PAGE ? in_page : area,
+        .size = 1u << order,
+        .cons = word(ch, indices),
+        .prod = word(ch, indices + 4),
+    };
+}
+
+/* Both sides: the rings over pages that are shared or mapped by now, and the bytes of the page that this side uses. */
+static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int right_order, unsigned int flags)
+{
+    bool server = ch->server;
+    struct xids_bytering_layout left = layout(ch, server ? ch->in_area : ch->out_area, left_order, VCHAN_AT_LEFT);
+    struct xids_bytering_layout right = layout(ch, server ? ch->out_area : ch->in_area, right_order, VCHAN_AT_RIGHT);
+    int rc = xids_bytering_attach(&ch->in, server ? &left : &right, false);
+    if (rc < 0)
+        return rc;
+    rc = xids_bytering_attach(&ch->out, server ? &right : &left, true);
+    if (rc < 0)
+        return rc;
+    ch->wiped = ch->out.peer;
+    ch->peer_live = ch->page + (server ? VCHAN_AT_CLI_LIVE : VCHAN_AT_SRV_LIVE);
+    ch->own_live = ch->page + (server ? VCHAN_AT_SRV_LIVE : VCHAN_AT_CLI_LIVE);
+    ch->ask = ch->page + (server ? VCHAN_AT_CLI_NOTIFY : VCHAN_AT_SRV_NOTIFY);
+    ch->asked = ch->page + (server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
+    bool batch = (flags & XIDS_VCHAN_BATCH) != 0;
+    /* An eighth: the peer works on one part while we fill the next, and eight publications a round cost nothing. */
+    ch->in_batch = batch ? ch->in.at.size / 8u : 1u;
+    ch->out_batch = batch ? ch->out.at.size / 8u : 1u;
+    return 0;
+}
+
+/* Gives back what the channel holds so far. */
+static void give_back(struct xids_vchan *ch)
+{
+    const struct xids_platform *platform = ch->platform;
+    void *ctx = platform->ctx;
+    void XIDS_PEER *areas[] = {ch->in_area, ch->out_area, ch->page};
+    unsigned int counts[] = {ch->in_pages, ch->out_pages, 1};
+    for (int i = 0; i < 3; i++) {
+        if (areas[i] == NULL)
+            continue;
+        /* Nothing can be done about a failure: a busy page is kept aside by the platform. */
+        if (ch->server)
+            (void)platform->ops->unshare(ctx, XIDS_PEER_RAW(void, areas[i]), counts[i]);
+        else
+            (void)platform->ops->unmap(ctx, areas[i], counts[i]);
+    }
+    /* Last: giving up the page still notifies through it. */
+    (void)platform->ops->evtchn_close(ctx, ch->port);
+    xids_wipe(ch, sizeof(*ch));
+}
+
+/* Shares the pages of one ring, if it has any, and lists their references in the page from index first on. */
+static int share_ring(struct xids_vchan *ch, uint8_t XIDS_PEER **area, uint16_t *count, unsigned int order,
+                      unsigned int first)
+{
+    grant_ref_t refs[RING_PAGES_MAX];
+    unsigned int pages = pages_of(order);
+    void *start = NULL;
+    if (pages == 0)
+        return 0;
+    int rc = ch->platform->ops->share(ch->platform->ctx, &start, refs, ch->remote, pages, 0, NULL);
+    if (rc < 0)
+        return rc;
+    *area = start;
+    *count = (uint16_t)pages;
+    for (unsigned int i = 0; i < pages; i++)
+        xids_peer_store(word(ch, VCHAN_AT_GRANTS + (size_t)(first + i) * sizeof(grant_ref_t)), refs[i]);
+    return 0;
+}
+
+static int server_pages(struct xids_vchan *ch, unsigned int left_order, unsigned int right_order)
+{
+    /* If we die the platform clears srv_live and wakes the client. */
+    const struct xids_unmap_notify on_death = {.clear_byte = true, .offset = VCHAN_AT_SRV_LIVE, .port = ch->port};
+    void *page = NULL;
+    int rc = ch->platform->ops->share(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, &on_death);
+    if (rc < 0)
+        return rc;
+    ch->page = page;
+    xids_peer_store16(half(ch, VCHAN_AT_LEFT_ORDER), (uint16_t)left_order);
+    xids_peer_store16(half(ch, VCHAN_AT_RIGHT_ORDER), (uint16_t)right_order);
+    xids_peer_store8_release(ch->page + VCHAN_AT_CLI_LIVE, VCHAN_NOT_YET);
+    xids_peer_store8_release(ch->page + VCHAN_AT_SRV_LIVE, VCHAN_LIVE);
+    xids_peer_store8_release(ch->page + VCHAN_AT_CLI_NOTIFY, VCHAN_NOTIFY_WRITE);
+    rc = share_ring(ch, &ch->in_area, &ch->in_pages, left_order, 0);
+    return rc < 0 ? rc : share_ring(ch, &ch->out_area, &ch->out_pages, right_order, ch->in_pages);
+}
+
+int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
+                           unsigned int left_order, unsigned int right_order, unsigned int flags)
+{
+    if (!orders_good(left_order, right_order) || (flags & ~FLAGS_ALL) != 0)
+        return -XEN_EINVAL;
+    *ch = (struct xids_vchan){.platform = platform, .remote = remote, .server = true, .reason = ""};
+    int rc = platform->ops->evtchn_alloc(platform->ctx, remote);
+    if (rc < 0)
+        return rc;
+    ch->port = (evtchn_port_t)rc;
+    ch->wipe_in = ch->wipe_out = (flags & XIDS_VCHAN_WIPE) != 0;
+    rc = server_pages(ch, left_order, right_order);
+    if (rc == 0)
+        rc = attach(ch, left_order, right_order, flags);
+    if (rc < 0)
+        give_back(ch);
+    return rc;
+}
+
+/* Maps the pages of one ring, if it has any, by the references listed in the page from index first on. */
+static int map_ring(struct xids_vchan *ch, uint8_t XIDS_PEER **area, uint16_t *count, unsigned int order,
+                    unsigned int first, unsigned int flags)
+{
+    grant_ref_t refs[RING_PAGES_MAX];
+    unsigned int pages = pages_of(order);
+    void XIDS_PEER *start = NULL;
+    if (pages == 0)
+        return 0;
+    for (unsigned int i = 0; i < pages; i++)
+        refs[i] = xids_peer_load(word(ch, VCHAN_AT_GRANTS + (size_t)(first + i) * sizeof(grant_ref_t)));
+    int rc = ch->platform->ops->map(ch->platform->ctx, &start, refs, ch->remote, pages, flags, NULL);
+    if (rc < 0)
+        return rc;
+    *area = start;
+    *count = (uint16_t)pages;
+    return 0;
+}
+
+/* Maps everything. Sets the orders: read once, for what is in the page later does not matter. */
+static int client_pages(struct xids_vchan *ch, unsigned int *left_order, unsigned int *right_order)
+{
+    /* If we die the platform clears cli_live and wakes the server. */
+    const struct xids_unmap_notify on_death = {.clear_byte = true, .offset = VCHAN_AT_CLI_LIVE, .port = ch->port};
+    void XIDS_PEER *page = NULL;
+    int rc = ch->platform->ops->map(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, &on_death);
+    if (rc < 0)
+        return rc;
+    ch->page = page;
+    if (xids_peer_load8_acquire(ch->page + VCHAN_AT_SRV_LIVE) == VCHAN_GONE)
+        return -XEN_ECONNREFUSED;
+    *left_order = xids_peer_load16(half(ch, VCHAN_AT_LEFT_ORDER));
+    *right_order = xids_peer_load16(half(ch, VCHAN_AT_RIGHT_ORDER));
+    if (!orders_possible(*left_order, *right_order))
+        return -XEN_EBADMSG;
+    rc = map_ring(ch, &ch->out_area, &ch->out_pages, *left_order, 0, 0);
+    if (rc < 0)
+        return rc;
+    /* We only read the right ring, unless we are to zero it; a server may have granted it for reading only. */
+    unsigned int flags = ch->wipe_in ? 0 : XIDS_MAP_READONLY;
+    rc = map_ring(ch, &ch->in_area, &ch->in_pages, *right_order, ch->out_pages, flags);
+    if (rc == -XEN_EACCES && ch->wipe_in) {
+        ch->wipe_in = false;
+        rc = map_ring(ch, &ch->in_area, &ch->in_pages, *right_order, ch->out_pages, XIDS_MAP_READONLY);
+    }
+    return rc;
+}
+
+int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
+                           grant_ref_t ring_ref, evtchn_port_t port, unsigned int flags)
+{
+    unsigned int left_order = 0, right_order = 0;
+    if ((flags & ~FLAGS_ALL) != 0)
+        return -XEN_EINVAL;
+    *ch = (struct xids_vchan){.platform = platform, .remote = remote, .ring_ref = ring_ref, .reason = ""};
+    int rc = platform->ops->evtchn_bind(platform->ctx, remote, port);
+    if (rc < 0)
+        return rc;
+    ch->port = (evtchn_port_t)rc;
+    ch->connected = true;
+    ch->wipe_in = ch->wipe_out = (flags & XIDS_VCHAN_WIPE) != 0;
+    rc = client_pages(ch, &left_order, &right_order);
+    if (rc == 0)
+        rc = attach(ch, left_order, right_order, flags);
+    if (rc == 0) {
+        xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
+        (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
+        rc = platform->ops->evtchn_notify(platform->ctx, ch->port);
+    }
+    if (rc < 0)
+        give_back(ch);
+    return rc;
+}
+
+/* Whether nobody can be reading what we wrote any more. */
+static bool alone(const struct xids_vchan *ch)
+{
+    return ch->gone || (ch->server && !ch->connected);
+}
+
+/* Zeroes what may hold secrets, except what a living peer has still to read: that reader must not take zeros for it. */
+static void wipe_rings(struct xids_vchan *ch)
+{
+    if (ch->wipe_in)
+        xids_vchan_wipe_(&ch->in.at, 0, ch->in.at.size);
+    if (!ch->wipe_out)
+        return;
+    if (alone(ch)) {
+        xids_vchan_wipe_(&ch->out.at, 0, ch->out.at.size);
+    } else if (ch->error == 0 && xids_vchan_look_out_(ch) >= 0) {
+        uint32_t unread = ch->out.published - ch->out.peer;
+        xids_vchan_wipe_(&ch->out.at, ch->out.published, ch->out.at.size - unread);
+    }
+}
+
+void xids_vchan_fini(struct xids_vchan *ch)
+{
+    const struct xids_platform *platform = ch->platform;
+    if (platform == NULL)
+        return;
+    if (ch->error != -XEN_EBADMSG) {
+        (void)xids_bytering_publish(&ch->out);
+        (void)xids_bytering_publish(&ch->in);
+    }
+    (void)xids_vchan_state(ch);
+    wipe_rings(ch);
+    /* Release: whoever sees the end sees all that we published before. */
+    xids_peer_store8_release(ch->own_live, VCHAN_GONE);
+    (void)platform->ops->evtchn_notify(platform->ctx, ch->port);
+    give_back(ch);
+}
+
+grant_ref_t xids_vchan_ring_ref(const struct xids_vchan *ch)
+{
+    return ch->ring_ref;
+}
+
+evtchn_port_t xids_vchan_port(const struct xids_vchan *ch)
+{
+    return ch->port;
+}
+
+domid_t xids_vchan_remote(const struct xids_vchan *ch)
+{
+    return ch->remote;
+}
+
+bool xids_vchan_is_server(const struct xids_vchan *ch)
+{
+    return ch->server;
+}
+
+uint32_t xids_vchan_read_size(const struct xids_vchan *ch)
+{
+    return ch->in.at.size;
+}
+
+uint32_t xids_vchan_write_size(const struct xids_vchan *ch)
+{
+    return ch->out.at.size;
+}
