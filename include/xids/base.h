@@ -20,6 +20,11 @@
 #include <xen/grant_table.h>
 #include <xen/xen.h>
 
+/* Xen's header keeps this number to the hypervisor; a platform whose wait a signal interrupts needs it too. */
+#ifndef XEN_EINTR
+#define XEN_EINTR 4
+#endif
+
 #ifdef __cplusplus
 #define XIDS_BEGIN_DECLS extern "C" {
 #define XIDS_END_DECLS }

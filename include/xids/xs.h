@@ -38,7 +38,7 @@ int xids_xs_attach(struct xids_xs **xs, int fd) XIDS_MUST_CHECK;
 void xids_xs_close(struct xids_xs *xs);
 
 /*
- * Opens the same path anew after the connection was lost: outstanding requests complete with -XEN_ERESTART, watches
+ * Opens the same path anew after the connection was lost: outstanding requests complete with -XEN_ENOTCONN, watches
  * are registered again (each gives an event, so that nothing is missed). -XEN_ENOSYS: made by attach.
  */
 int xids_xs_reconnect(struct xids_xs *xs) XIDS_MUST_CHECK;

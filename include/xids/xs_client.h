@@ -7,14 +7,14 @@
  * <xids/xs.h> does it over sockets and device files, with blocking calls on top.
  *
  * Requests are pipelined: many can be outstanding, each with its own callback, called exactly once, from inside
- * input, tick, reset or fini, never from inside the call that made the request. Callbacks may call everything here
- * except input, reset and fini.
+ * input, tick, reset, fail or fini, never from inside the call that made the request. Callbacks may call everything
+ * here except input, reset and fini.
  *
  * What a callback is told (rc), besides the store's own errors (-XEN_ENOENT, -XEN_EACCES, ...):
- *   -XEN_ERESTART   the connection was reset before the reply: the store may or may not have carried the request out
+ *   -XEN_ENOTCONN   the connection was reset, or the client ended, before the reply came: the store may or may not
+ *                   have carried the request out
  *   -XEN_ETIMEDOUT  the request's deadline passed; the same uncertainty
  *   -XEN_EBADMSG    the store broke the protocol; xids_xs_client_reason says how
- *   -XEN_ENOTCONN   the client was ended (fini)
  *
  * A protocol error is sticky: everything outstanding completes with it, and calls return it until reset.
  *
@@ -68,7 +68,7 @@ void xids_xs_client_sent(struct xids_xs_client *c, size_t n);
 
 /*
  * A new connection stands in place of the old one (the daemon was restarted, the domain was resumed): half messages
- * and unsent bytes are forgotten, the sticky error is cleared, outstanding requests complete with -XEN_ERESTART,
+ * and unsent bytes are forgotten, the sticky error is cleared, outstanding requests complete with -XEN_ENOTCONN,
  * and every watch is registered again.
  */
 void xids_xs_client_reset(struct xids_xs_client *c);
@@ -96,7 +96,8 @@ uint64_t xids_xs_client_deadline(const struct xids_xs_client *c);
  *   -XEN_EBUSY  too many requests outstanding, or too many bytes unsent: try again after input or sent
  *   -XEN_E2BIG  the payload would exceed XENSTORE_PAYLOAD_MAX
  *   or the sticky error
- * tx is 0 or the id of a transaction. Arguments are copied.
+ * tx is 0 or the id of a transaction; -XEN_ENOTCONN: that transaction went with its connection. Arguments are copied.
+ * fn may be NULL when the reply is of no interest.
  */
 
 /* The reply. rc: 0 and the payload, which is valid only during the call; else a negative errno and no payload. */
@@ -186,7 +187,9 @@ typedef void xids_xs_tx_done_fn(void *ctx, int rc);
 
 /*
  * Runs body in a transaction, at most tries times (1 or more), then calls done, once. If the connection is reset
- * before the commit was sent the body is run again; a commit that was sent and lost gives done -XEN_ERESTART.
+ * before the commit was sent the body is run again; a commit that was sent and lost gives done -XEN_ENOTCONN.
+ * done comes from where replies' callbacks come from, and, when the connection is broken, from inside _commit or
+ * _abort. tx is no more after done, and after fini.
  * -XEN_EBUSY: as many transactions run as the limits allow.
  */
 int xids_xs_client_transaction(struct xids_xs_client *c, unsigned int tries, xids_xs_tx_body_fn *body,
@@ -195,7 +198,7 @@ int xids_xs_client_transaction(struct xids_xs_client *c, unsigned int tries, xid
 uint32_t xids_xs_tx_id(const struct xids_xs_tx *tx);
 void xids_xs_tx_commit(struct xids_xs_tx *tx);
 
-/* rc: a negative errno for done; with -XEN_EAGAIN or -XEN_ERESTART the body is run again while tries are left. */
+/* rc: a negative errno for done; with -XEN_EAGAIN or -XEN_ENOTCONN the body is run again while tries are left. */
 void xids_xs_tx_abort(struct xids_xs_tx *tx, int rc);
 
 /* ---- over a domain's xenstore page ---- */
@@ -207,7 +210,7 @@ struct xids_xs_ring {
     void XIDS_PEER *page;
     struct xids_bytering requests, replies;
     evtchn_port_t port;
-    bool reconnecting;
+    bool attached, reconnecting;
 };
 
 /* Joins a client and a page (io/xs_wire.h), with the port on which the store is notified. -XEN_EBADMSG: bad indices. */
