@@ -26,8 +26,9 @@ struct xids_xs;
 
 /*
  * Opens a connection. path: a socket or device file, or NULL to look where libxenstore does: $XENSTORED_PATH alone
- * if it is set; else $XENSTORED_RUNDIR/socket, /run/xenstored/socket, /dev/xen/xenbus, /proc/xen/xenbus, the first
- * that opens. The handle is the caller's, to close. -XEN_ENOENT and other open(2) or connect(2) errors; -XEN_ENOMEM.
+ * if it is set; else the first that opens of $XENSTORED_RUNDIR/socket (/run/xenstored/socket when that is not set),
+ * /dev/xen/xenbus, /proc/xen/xenbus. The handle is the caller's, to close.
+ * -XEN_ENOENT, -XEN_ECONNREFUSED, -XEN_EACCES and other errors of open(2) and connect(2); -XEN_ENOMEM.
  */
 int xids_xs_open(struct xids_xs **xs, const char *path) XIDS_MUST_CHECK;
 
@@ -124,8 +125,8 @@ struct xids_xs_event {
 
 /*
  * Watches a path; events carry token, a pointer that xids neither reads nor frees. Path and token together name the
- * watch: -XEN_EEXIST when there is the same already. The first event comes at once. An event that waits unread is
- * not queued a second time.
+ * watch: -XEN_EEXIST when there is the same already. The first event comes at once. Events repeated
+ * while they wait unread are not all kept: where many wait, one at the watched path can stand for all of them.
  */
 int xids_xs_watch(struct xids_xs *xs, const char *path, const void *token) XIDS_MUST_CHECK;
 
