@@ -120,7 +120,7 @@ uint64_t xids_randomd_client_epoch(const struct xids_randomd_client *c)
 static void discard_seeds(struct xids_randomd_client *c)
 {
     for (unsigned int i = 0; i < c->flying; i++) {
-        struct flight *f = &c->flights[(c->head + i) % FLIGHTS];
+        struct flight *f = &c->flights[((unsigned int)c->head + i) % FLIGHTS];
         if (f->kind == FOR_SEED)
             f->discard = true;
     }
@@ -152,6 +152,18 @@ int xids_randomd_client_init(struct xids_randomd_client **client, void *mem, siz
     blank(c);
     *client = c;
     return 0;
+}
+
+/* True when it was queued. Usually it is the first: only a refusal lets a later one end before. */
+static bool unlink_pull(struct xids_randomd_client *c, const struct xids_randomd_pull *pull)
+{
+    struct xids_randomd_pull **at = &c->first;
+    while (*at != NULL && *at != pull)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return false;
+    *at = pull->next;
+    return true;
 }
 
 static void complete(struct xids_randomd_pull *pull, int status)
@@ -216,17 +228,13 @@ int xids_randomd_client_pull(struct xids_randomd_client *c, struct xids_randomd_
 
 void xids_randomd_client_cancel(struct xids_randomd_client *c, struct xids_randomd_pull *pull)
 {
-    for (struct xids_randomd_pull **at = &c->first; *at != NULL; at = &(*at)->next) {
-        if (*at != pull)
-            continue;
-        *at = pull->next;
-        for (unsigned int i = 0; i < FLIGHTS; i++)
-            if (c->flights[i].pull == pull)
-                c->flights[i].pull = NULL;
-        xids_wipe(pull->to, pull->len);
-        complete(pull, -XEN_EINTR);
+    if (!unlink_pull(c, pull))
         return;
-    }
+    for (unsigned int i = 0; i < FLIGHTS; i++)
+        if (c->flights[i].pull == pull)
+            c->flights[i].pull = NULL;
+    xids_wipe(pull->to, pull->len);
+    complete(pull, -XEN_EINTR);
 }
 
 /* ---- in ---- */
@@ -296,7 +304,7 @@ static int welcome(struct xids_randomd_client *c, const struct randomd_header *h
 /* The answer to the request at the head will not come now: ask again, from there on. */
 static void ask_again(struct xids_randomd_client *c)
 {
-    const struct flight *f = head_flight(c);
+    const struct flight *f = &c->flights[c->head];
     struct xids_randomd_pull *pull = f->pull;
     if (f->kind == FOR_SEED) {
         c->want_seed = true;
@@ -389,7 +397,7 @@ static int check_header(struct xids_randomd_client *c)
 /* A DATA is complete, its bytes are in their place. */
 static void data_done(struct xids_randomd_client *c, uint64_t now)
 {
-    const struct flight *f = head_flight(c);
+    const struct flight *f = &c->flights[c->head];
     struct xids_randomd_pull *pull = f->pull;
     size_t end = f->offset + f->len;
     bool is_seed = f->kind == FOR_SEED && !f->discard;
@@ -404,8 +412,7 @@ static void data_done(struct xids_randomd_client *c, uint64_t now)
         return;
     pull->got = end;
     if (pull->got == pull->len) {
-        /* Answers come in order, so the oldest pull ends first. */
-        c->first = pull->next;
+        unlink_pull(c, pull);
         complete(pull, 0);
     }
 }
@@ -451,7 +458,7 @@ static uint8_t *place(struct xids_randomd_client *c, size_t *room)
     *room = (size_t)h.len - c->have;
     if (h.type != XIDS_RANDOMD_DATA)
         return c->part + c->have;
-    const struct flight *f = head_flight(c);
+    const struct flight *f = &c->flights[c->head]; /* the header was checked to answer it */
     size_t at = (size_t)c->have - XIDS_RANDOMD_HEADER;
     if (f->kind == FOR_SEED)
         return c->seed + at;
@@ -485,7 +492,7 @@ static int take(struct xids_randomd_client *c, struct xids_randomd_io *io, uint6
 static uint8_t *ask(struct xids_randomd_client *c, struct xids_randomd_io *io, unsigned int type, size_t len,
                     const struct flight *flight)
 {
-    struct flight *f = &c->flights[(c->head + c->flying) % FLIGHTS];
+    struct flight *f = &c->flights[((unsigned int)c->head + c->flying) % FLIGHTS];
     uint8_t *at = io->out + io->out_len;
     *f = *flight;
     f->id = c->next_id++;
@@ -521,9 +528,14 @@ static void say_get(struct xids_randomd_client *c, struct xids_randomd_io *io, c
     put32(at + 16, f->len);
 }
 
-static bool has_room(const struct xids_randomd_client *c, const struct xids_randomd_io *io, size_t len)
+static bool has_room(const struct xids_randomd_client *c, struct xids_randomd_io *io, size_t len)
 {
-    return c->flying < FLIGHTS && io->out_room - io->out_len >= len;
+    size_t left = io->out_room - io->out_len;
+    if (c->flying == FLIGHTS)
+        return false;
+    if (left < len)
+        io->wait = len - left;
+    return left >= len;
 }
 
 static struct xids_randomd_pull *next_pull(const struct xids_randomd_client *c)
@@ -558,7 +570,7 @@ static void give(struct xids_randomd_client *c, struct xids_randomd_io *io, uint
 
 int xids_randomd_client_step(struct xids_randomd_client *c, struct xids_randomd_io *io, uint64_t now)
 {
-    io->in_used = io->out_len = 0;
+    io->in_used = io->out_len = io->wait = 0;
     if (!c->connected)
         return c->error;
     if (c->error == 0)

@@ -329,18 +329,24 @@ static size_t answer_room(const struct xids_randomd_session *s, const struct ran
     return data + (s->epoch == 0 ? EPOCH_LEN : 0);
 }
 
-static bool may_answer(const struct xids_randomd_session *s, const struct xids_randomd_io *io, size_t room)
+/* Whether room bytes can go out now, as an answer. Else says for how much consumption to wait. */
+static bool may_answer(const struct xids_randomd_session *s, struct xids_randomd_io *io, size_t room)
 {
     /* What this call has put out is unread too. */
     uint64_t unread = (uint64_t)io->unread + io->out_len;
     uint64_t consumed = unread < s->sent ? s->sent - unread : 0;
-    /* ends[0] is the oldest of the last answers: when it is unread, all of them are. */
-    return has_room(io, room) && (s->ends[0] == 0 || s->ends[0] <= consumed);
+    size_t left = io->out_room - io->out_len;
+    if (room > left)
+        io->wait = room - left;
+    /* ends[0] is the oldest of the last answers: while it is unread, all of them are. */
+    if (s->ends[0] > consumed && s->ends[0] - consumed > io->wait)
+        io->wait = (size_t)(s->ends[0] - consumed);
+    return io->wait == 0;
 }
 
 int xids_randomd_session_step(struct xids_randomd_session *s, struct xids_randomd_io *io, uint64_t now)
 {
-    io->in_used = io->out_len = 0;
+    io->in_used = io->out_len = io->wait = 0;
     s->started = true;
     while (s->error == 0) {
         if (s->bye) {
@@ -354,8 +360,10 @@ int xids_randomd_session_step(struct xids_randomd_session *s, struct xids_random
         }
         /* Answers carry the epoch: the guest must hear of a new one first. */
         if (s->announce != 0 && s->open) {
-            if (!has_room(io, EPOCH_LEN))
+            if (!has_room(io, EPOCH_LEN)) {
+                io->wait = EPOCH_LEN - (io->out_room - io->out_len);
                 break;
+            }
             say_epoch(s, io);
         }
         if (!take(s, io))

@@ -80,6 +80,7 @@ enum xids_randomd_reason {
  * One step's bytes. in: received and not yet taken; the engine takes in_used of in_len, the caller keeps the rest and
  * offers it again. out: where the engine may write, out_room bytes; it writes out_len, always whole messages.
  * unread (server): bytes given before that the peer has not consumed yet. out holds secrets: send, then wipe it.
+ * wait is set to how many bytes the peer must consume before the engine can go on; 0: it waits for input, or time.
  */
 struct xids_randomd_io {
     const uint8_t *in;
@@ -89,6 +90,7 @@ struct xids_randomd_io {
     size_t out_room;
     size_t out_len;
     size_t unread;
+    size_t wait;
 };
 
 /* ---- the server's end ---- */
