@@ -73,7 +73,10 @@ struct xids_hv_env {
      * queue may come to hold stale numbers, of a port closed, masked or queued again meanwhile, which take refuses.
      */
     void (*wake)(void *ctx, uint32_t owner, evtchn_port_t port);
-    /* Where frame lies in this process. Required. Must stay valid until the call that asked returns. */
+    /*
+     * Where frame lies in this process. Required. Must stay valid until the call that asked returns. Frames never used
+     * before must read as zeros: these calls fill with zeros only those that come again.
+     */
     void *(*frame)(void *ctx, uint32_t frame);
     /* frame has just become free: nobody maps it any more. For poisoning it or giving back its memory. */
     void (*freed)(void *ctx, uint32_t frame);
@@ -190,6 +193,13 @@ XIDS_MUST_CHECK int xids_hv_owner_open(struct xids_hv *hv, uint32_t *owner, domi
  */
 int xids_hv_owner_close(struct xids_hv *hv, uint32_t owner);
 
+/*
+ * For an owner whose process was killed, before closing it: queues the events of its ports' peers again, in case it
+ * died between marking one of them and calling env.wake. The peers' queues may then hold numbers twice, which take
+ * refuses.
+ */
+int xids_hv_owner_rouse(struct xids_hv *hv, uint32_t owner);
+
 /* The first owner after the given id in an unchanging order (0: the first of all). -XEN_ENOENT: no more. */
 XIDS_MUST_CHECK int xids_hv_owner_next(struct xids_hv *hv, struct xids_hv_owner *info, uint32_t after);
 
@@ -217,7 +227,8 @@ XIDS_MUST_CHECK int xids_hv_frame_free(struct xids_hv *hv, domid_t domid, uint32
 /*
  * Grants one frame of domid to remote, which need not exist. flags: XIDS_GRANT_READONLY. wanted: the reference to use
  * (0 and 1 are what the console and xenstore are found at), or XIDS_HV_GRANT_ANY. Sets *ref.
- * -XEN_EEXIST: wanted is in use. -XEN_ENOSPC: the domain's table is full. -XEN_EINVAL: not its frame.
+ * -XEN_EEXIST: wanted is in use. -XEN_ENOSPC: the domain's table is full. -XEN_EINVAL: not its frame, or
+ * one of a share.
  */
 XIDS_MUST_CHECK int xids_hv_grant(struct xids_hv *hv, grant_ref_t *ref, domid_t domid, domid_t remote, uint32_t frame,
                                   unsigned int flags, grant_ref_t wanted);
