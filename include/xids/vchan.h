@@ -180,6 +180,7 @@ const char *xids_vchan_reason(const struct xids_vchan *ch);
  * Asks the platform whether the event channel is still connected: the only trace that the death of a whole domain
  * leaves, for Xen sends no event for it. Costs a hypercall: call it every few seconds while waiting for a peer, or
  * when xenstore says that a domain went. Returns as xids_vchan_state; the death shows as draining, then closed.
+ * A platform that may not look (-XEN_EACCES) finds nothing.
  */
 enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch);
 
