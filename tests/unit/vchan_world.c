@@ -113,19 +113,16 @@ static void drop_area(struct area *a)
 static int op_unshare(void *ctx, void *pages, unsigned int count)
 {
     struct side *s = ctx;
-    for (unsigned int i = 0; i < AREAS; i++) {
-        struct area *a = &s->w->areas[i];
-        if (a->mem != pages)
-            continue;
-        ck_assert(a->shared && a->count == count && a->owner == s->d);
-        a->shared = false;
-        carry_out(s, a->mem, &a->notify);
-        int rc = a->mapped != 0 ? -XEN_EBUSY : 0;
-        drop_area(a);
-        return rc;
-    }
-    ck_abort_msg("unshare of what was not shared");
-    return 0;
+    struct area *a = s->w->areas;
+    while (a < s->w->areas + AREAS && a->mem != pages)
+        a++;
+    ck_assert_msg(a < s->w->areas + AREAS, "unshare of what was not shared");
+    ck_assert(a->shared && a->count == count && a->owner == s->d);
+    a->shared = false;
+    carry_out(s, a->mem, &a->notify);
+    int rc = a->mapped != 0 ? -XEN_EBUSY : 0;
+    drop_area(a);
+    return rc;
 }
 
 static int op_map(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, domid_t domid, unsigned int count,
@@ -168,14 +165,12 @@ static void drop_map(struct side *s, struct map *m)
 static int op_unmap(void *ctx, void XIDS_PEER *area, unsigned int count)
 {
     struct side *s = ctx;
-    for (unsigned int i = 0; i < MAPS; i++) {
-        if (s->maps[i].area == NULL || s->maps[i].at != XIDS_PEER_RAW(uint8_t, area))
-            continue;
-        ck_assert_uint_eq(s->maps[i].count, count);
-        drop_map(s, &s->maps[i]);
-        return 0;
-    }
-    ck_abort_msg("unmap of what was not mapped");
+    struct map *m = s->maps;
+    while (m < s->maps + MAPS && (m->area == NULL || m->at != XIDS_PEER_RAW(uint8_t, area)))
+        m++;
+    ck_assert_msg(m < s->maps + MAPS, "unmap of what was not mapped");
+    ck_assert_uint_eq(m->count, count);
+    drop_map(s, m);
     return 0;
 }
 
