@@ -29,6 +29,7 @@ fi
 root=$2
 shift 2
 
+# shellcheck disable=SC2016 # apt-get expands it
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
     awk -v suite="$suite" '$2 == suite {print $1; exit}')
 [ -n "$mirror" ] || { echo "fresh-debian: apt has no source for $suite" >&2; exit 1; }
@@ -51,7 +52,8 @@ for file in /etc/resolv.conf /etc/hosts; do
     [ ! -e "$file" ] || cat "$file" >"$root$file"
 done
 mount -t proc proc "$root/proc"
-mount -t tmpfs tmpfs "$root/dev/shm" 2>/dev/null || mount -t tmpfs tmpfs "$root/run"
+mkdir -p "$root/dev/shm"
+mount -t tmpfs tmpfs "$root/dev/shm"
 git clone -q --no-hardlinks "$src" "$root/root/xids"
 
 echo "quickstart $*"
