@@ -324,7 +324,7 @@ int xids_hv_share(struct xids_hv *hv, uint32_t *share, uint32_t *first, grant_re
 {
     struct xids_hv_block *b = hv->block;
     uint64_t port;
-    uint32_t frame, done = 0;
+    uint32_t frame = 0, done = 0;
     if (count == 0 || count > XIDS_PLATFORM_PAGES_MAX || remote >= HV_DOMIDS ||
         (flags & ~(unsigned int)XIDS_GRANT_READONLY) != 0)
         return -XEN_EINVAL;
