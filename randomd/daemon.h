@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: ISC */
+/* The parts of xids-randomd, each in a file of its name. One thread, one loop. */
+#ifndef XIDS_RANDOMD_DAEMON_H
+#define XIDS_RANDOMD_DAEMON_H
+
+#include <uv.h>
+#include <xids/platform_xen.h>
+#include <xids/randomd_vchan.h>
+#include <xids/xs.h>
+
+/* ---- bounds: what guests and local users can cost us ---- */
+
+#define MAX_GUESTS 32000u      /* channels at once; a setting can lower it */
+#define MAX_PORTS 131072u      /* Xen has no higher event channel */
+#define REOFFERS_FREE 4u       /* channels that a guest gets one right after the other */
+#define REOFFER_MIN_MS 100u    /* then it waits, twice as long each time, */
+#define REOFFER_MAX_MS 30000u  /* up to this */
+#define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
+#define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
+#define LOG_PERIOD_MS 10000u
+#define CONTROL_CLIENTS 8u      /* connections to the control socket */
+#define CONTROL_LINE 64u        /* bytes of a request there */
+#define CONTROL_IDLE_MS 5000u   /* until it is dropped */
+#define STORE_TIMEOUT_MS 10000u /* for one answer of xenstore */
+#define STORE_RETRY_MS 500u     /* between attempts to reach it again */
+#define NOT_READY_POLL_MS 100u  /* between looks whether the kernel's generator is seeded */
+
+/* ---- log.c ---- */
+
+enum log_level {
+    SAY_ERROR,
+    SAY_WARN,
+    SAY_INFO,
+    SAY_DEBUG,
+};
+
+/* To standard error, or to syslog once log_to_syslog was called. */
+void log_set_level(enum log_level level);
+int log_level_from(enum log_level *level, const char *name);
+void log_to_syslog(void);
+__attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *fmt, ...);
+
+/* The same for what a guest can cause at will: limited in number, and counted when dropped. */
+__attribute__((format(printf, 2, 3))) void log_guest(enum log_level level, const char *fmt, ...);
+uint64_t log_dropped(void);
+
+/* Tells the service manager, if there is one: "READY=1". */
+void notify_manager(const char *state);
+
+/* ---- memory.c: memory for secrets: locked, left out of dumps, empty in a forked child ---- */
+
+void *secret_get(size_t size);
+void secret_put(void *mem, size_t size);
+/* False when the limit on locked memory did not allow all of it to be locked. */
+bool secret_locked(void);
+/* Makes the process as a whole undumpable. */
+void secret_process(void);
+
+/* ---- master.c: the generator that all sessions are seeded from ---- */
+
+struct master;
+
+/* 0 or -XEN_ENOMEM. It is ready at once, or as soon as the kernel's is. */
+int master_new(struct master **m);
+void master_free(struct master *m);
+/* Fits struct xids_randomd_session_config: at most 64 fresh bytes. -XEN_EAGAIN: the kernel's generator is not seeded.
+ */
+int master_source(void *master, uint8_t *buf, size_t len);
+bool master_ready(struct master *m);
+uint64_t master_draws(const struct master *m);
+
+/* ---- guests ---- */
+
+struct guest {
+    domid_t domid;
+    evtchn_port_t port;
+    struct xids_vchan *ch; /* NULL: no channel at the moment */
+    struct xids_randomd_session *session;
+    char *vm;            /* what its home says of who it is, NULL: nothing */
+    uint64_t offered_at; /* when the channel was made, ns */
+    uint64_t reoffer_at; /* when the next one may be, ns */
+    unsigned int reoffers;
+    unsigned int channels;                    /* made so far */
+    struct xids_randomd_session_stats before; /* of its earlier channels */
+    bool busy;                                /* in the queue of those with more to do */
+    bool made_device;                         /* ~/device was missing: it is ours to remove */
+    struct guest *next_busy;
+    struct guest *next; /* of all */
+};
+
+struct counters {
+    uint64_t events, scans, offers, channels_closed, violations, offer_failures, store_reconnects;
+    uint64_t hellos, gets, bytes, errors; /* of sessions that have ended */
+};
+
+struct config {
+    enum log_level log_level;
+    char control[108];
+    unsigned int max_guests;
+    uint64_t reseed_ns, reseed_bytes;
+};
+
+struct control;
+
+struct daemon {
+    struct config config;
+    uv_loop_t loop;
+    uv_poll_t store_poll, event_poll;
+    uv_timer_t timer;
+    uv_idle_t idle;
+    uv_signal_t on_term, on_int;
+    struct xids_platform *platform;
+    struct xids_xs *xs;
+    struct master *master;
+    struct control *control;
+    struct guest *guests;
+    struct guest *by_domid[DOMID_FIRST_RESERVED];
+    struct guest *by_port[MAX_PORTS];
+    unsigned int guest_count;
+    struct guest *busy, **busy_end;
+    struct counters count;
+    domid_t domid;
+    bool made_backend; /* /local/domain/S/backend was missing */
+    bool store_polled; /* store_poll is open */
+    bool store_lost;
+    bool was_ready;
+    bool rescan;
+    bool stopping;
+    int status; /* of the process */
+};
+
+uint64_t now_ns(void);
+
+/* Looks which guests there are: makes channels for new ones, takes them from those that have gone. */
+void guests_scan(struct daemon *d);
+/* Publishes all channels again: the store has been restarted, and can have forgotten. */
+void guests_republish(struct daemon *d);
+/* Takes all pending ports and serves their guests. */
+void guests_events(struct daemon *d);
+/* One turn for each guest that has more to do. False when none is left. */
+bool guests_busy(struct daemon *d);
+/* Makes channels that had to wait. Returns when the next is due (ns), UINT64_MAX: none. */
+uint64_t guests_due(struct daemon *d);
+/* The kernel's generator has become ready. */
+void guests_ready(struct daemon *d);
+/* Says good-bye to all and closes. */
+void guests_stop(struct daemon *d);
+void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats);
+
+/* ---- publish.c: the nodes of docs/spec/randomd.md, 2.1. 0 or a negative errno ---- */
+
+/* Removes what an earlier run of ours left. */
+int publish_begin(struct daemon *d);
+int publish_channel(struct daemon *d, struct guest *g);
+/* Takes the channel back, before another is made. */
+int publish_withdraw(struct daemon *d, const struct guest *g);
+/* Removes everything for a guest. */
+void publish_forget(struct daemon *d, const struct guest *g);
+void publish_end(struct daemon *d);
+/* Whether the guest's pointer to us is still in its place: not when its home belongs to another by now. 1, 0 or an
+ * error. */
+int publish_present(struct daemon *d, const struct guest *g);
+
+/* ---- control.c ---- */
+
+int control_start(struct daemon *d);
+void control_stop(struct daemon *d);
+/* Asks a running daemon and prints its answer. The exit status. */
+int control_ask(const char *path, const char *request);
+
+/* ---- config.c ---- */
+
+void config_defaults(struct config *c);
+/* Reads a file; must_exist: its absence is an error. Complains itself. */
+int config_read(struct config *c, const char *path, bool must_exist);
+
+/* ---- main.c ---- */
+
+/* After anything that used the store: takes the watch events that came meanwhile. */
+void store_turn(struct daemon *d);
+/* A call to the store failed: when the connection is gone, begins to look for a new one. */
+void store_check(struct daemon *d, int rc);
+void timer_rearm(struct daemon *d);
+
+#endif
