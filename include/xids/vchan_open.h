@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * vchans for programs: meeting through xenstore as libxenvchan does, and calls that block.
+ *
+ * The server writes two nodes under a path, ring-ref and then event-channel, readable by the client alone; the client
+ * waits for the second. No transaction is used: domains have few of them.
+ *
+ * Thread: the channel's.
+ */
+#ifndef XIDS_VCHAN_OPEN_H
+#define XIDS_VCHAN_OPEN_H
+
+#include <xids/vchan.h>
+#include <xids/xs.h>
+
+XIDS_BEGIN_DECLS
+
+/* A channel that was opened through xenstore, and what was written there for it. */
+struct xids_vchan_link;
+
+/*
+ * libxenvchan's customary place for a channel, "/local/domain/SERVER/data/vchan/CLIENT/NAME". *path is malloc'ed.
+ * 0, -XEN_ENOMEM, -XEN_EINVAL: an empty name.
+ */
+int xids_vchan_path(char **path, domid_t server, domid_t client, const char *name) XIDS_MUST_CHECK;
+
+/*
+ * Makes a server's end for domain remote and publishes it under path (absolute, of any length xenstore takes).
+ * orders and flags: as xids_vchan_server_init. What stands there from a server before is replaced. platform and xs stay
+ * the caller's and must outlive the link.
+ * Returns 0; or as xids_vchan_server_init and xenstore say, and then nothing is left behind.
+ */
+int xids_vchan_listen(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
+                      domid_t remote, const char *path, unsigned int left_order, unsigned int right_order,
+                      unsigned int flags) XIDS_MUST_CHECK;
+
+/*
+ * Connects to the server in domain remote that publishes, or will publish, under path. Waits up to timeout_ms
+ * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over.
+ * xs is used for a watch: events of other watches on this handle are dropped meanwhile.
+ * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read; or as xids_vchan_client_init and xenstore say.
+ */
+int xids_vchan_connect(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
+                       domid_t remote, const char *path, unsigned int flags, int timeout_ms) XIDS_MUST_CHECK;
+
+/* The channel, the link's own. */
+struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link);
+
+/* Closes the channel, and removes the nodes that the link made, with the folders it made if nothing else is in them. */
+void xids_vchan_unlink(struct xids_vchan_link *link);
+
+/* ---- blocking ----
+ * For programs with one channel per platform: events of other ports are taken and forgotten. deadline: on the
+ * platform's clock (ns); UINT64_MAX: never. A peer whose whole domain dies is noticed within a second or so.
+ */
+
+/*
+ * Waits until want_read bytes can be read or want_write written or the peer has gone.
+ * Returns 1: so it is; 0: the deadline has come; -XEN_EINTR: a signal; or the channel's error.
+ */
+int xids_vchan_wait(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint64_t deadline) XIDS_MUST_CHECK;
+
+/* Server: waits for the client. 1: it is (or was) there; else as wait. */
+int xids_vchan_wait_client(struct xids_vchan *ch, uint64_t deadline) XIDS_MUST_CHECK;
+
+/*
+ * Read or write exactly len bytes, however many times the ring must turn. *done (may be NULL) is how many were moved.
+ * Return 0; -XEN_ENODATA (read), -XEN_ENOTCONN (write): the peer has gone before; -XEN_ETIMEDOUT; -XEN_EINTR; or the
+ * channel's error.
+ */
+int xids_vchan_read_all(struct xids_vchan *ch, uint32_t *done, void *data, uint32_t len, uint64_t deadline)
+    XIDS_MUST_CHECK;
+int xids_vchan_write_all(struct xids_vchan *ch, uint32_t *done, const void *data, uint32_t len, uint64_t deadline)
+    XIDS_MUST_CHECK;
+
+/* Waits until the peer has read everything that we wrote. 0; or as write_all. */
+int xids_vchan_drain(struct xids_vchan *ch, uint64_t deadline) XIDS_MUST_CHECK;
+
+XIDS_END_DECLS
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: ISC */
+/* xids-vchan: joins a vchan to standard input and output. */
+#include <xids/platform_xen.h>
+#include <xids/vchan_open.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What one write to standard output takes at most: a pipe that polls writable takes it without blocking. */
+#define PIECE PIPE_BUF
+#define CHUNK 65536
+
+/* How often, in milliseconds, the peer's domain is looked after. */
+#define LOOK_AFTER_MS 1000
+
+struct options {
+    bool server, keep;
+    domid_t remote;
+    const char *where;
+    unsigned int left_order, right_order;
+    int timeout_ms;
+    const char *store;
+};
+
+/* One run: what is between standard input and the channel, and between the channel and standard output. */
+struct flow {
+    struct xids_platform *platform;
+    struct xids_vchan *ch;
+    bool keep;
+    bool input_ended, sent, peer_ended;
+    uint8_t in[CHUNK], out[CHUNK];
+    size_t in_at, in_len, out_at, out_len;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    stopped = number;
+}
+
+static int fail(const char *what, int rc)
+{
+    (void)fprintf(stderr, "xids-vchan: %s: %s\n", what, strerror(-rc));
+    return EXIT_FAILURE;
+}
+
+/* Moves what can be moved without sleeping. 0, or the channel's error. */
+static int move(struct flow *f)
+{
+    while (f->in_len > 0) {
+        int rc = xids_vchan_write(f->ch, f->in + f->in_at, (uint32_t)f->in_len);
+        if (rc == -XEN_EAGAIN)
+            break;
+        if (rc < 0)
+            return rc;
+        f->in_at += (size_t)rc;
+        f->in_len -= (size_t)rc;
+        f->sent = true;
+    }
+    if (f->out_len == 0 && !f->peer_ended) {
+        int rc = xids_vchan_read(f->ch, f->out, CHUNK);
+        if (rc < 0 && rc != -XEN_EAGAIN)
+            return rc;
+        f->peer_ended = rc == 0;
+        f->out_at = 0;
+        f->out_len = rc > 0 ? (size_t)rc : 0;
+    }
+    return 0;
+}
+
+/* Whether we are done sending: all of standard input has been read by the peer. */
+static bool delivered(struct flow *f)
+{
+    return f->input_ended && f->in_len == 0 && xids_vchan_writable(f->ch) == (int)xids_vchan_write_size(f->ch);
+}
+
+static int take_events(struct flow *f)
+{
+    const struct xids_platform *p = f->platform;
+    int port;
+    while ((port = p->ops->evtchn_pending(p->ctx)) > 0) {
+        if ((evtchn_port_t)port == xids_vchan_port(f->ch))
+            (void)xids_vchan_event(f->ch);
+        else
+            (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);
+    }
+    return port;
+}
+
+static int read_input(struct flow *f)
+{
+    ssize_t n = read(STDIN_FILENO, f->in, CHUNK);
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+    f->input_ended = n == 0;
+    f->in_at = 0;
+    f->in_len = (size_t)n;
+    return 0;
+}
+
+static int write_output(struct flow *f)
+{
+    ssize_t n = write(STDOUT_FILENO, f->out + f->out_at, f->out_len < PIECE ? f->out_len : PIECE);
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+    f->out_at += (size_t)n;
+    f->out_len -= (size_t)n;
+    return 0;
+}
+
+/* Sleeps until a descriptor or the channel has something for us, and takes it. */
+static int wait_and_take(struct flow *f)
+{
+    bool waiting_for_read = f->input_ended && f->in_len == 0 && f->sent;
+    uint32_t want_write = f->in_len > 0 ? 1 : waiting_for_read ? xids_vchan_write_size(f->ch) : 0;
+    if (want_write > 1 && delivered(f))
+        want_write = 0;
+    struct pollfd fds[] = {
+        {.fd = xids_platform_xen_event_fd(f->platform), .events = POLLIN},
+        {.fd = f->input_ended || f->in_len > 0 || f->peer_ended ? -1 : STDIN_FILENO, .events = POLLIN},
+        {.fd = f->out_len > 0 ? STDOUT_FILENO : -1, .events = POLLOUT},
+    };
+    int armed = xids_vchan_arm(f->ch, f->out_len == 0 && !f->peer_ended ? 1 : 0, want_write);
+    if (armed < 0)
+        return armed;
+    /* With a peer that has ended arm never lets us sleep: then only the descriptors count. */
+    int n = poll(fds, 3, armed == 1 && !f->peer_ended ? 0 : LOOK_AFTER_MS);
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    if (n == 0 && armed == 0)
+        (void)xids_vchan_check_peer(f->ch);
+    int rc = fds[0].revents != 0 ? take_events(f) : 0;
+    if (rc == 0 && fds[1].revents != 0)
+        rc = read_input(f);
+    if (rc == 0 && fds[2].revents != 0)
+        rc = write_output(f);
+    return rc;
+}
+
+/*
+ * vchan has no half-close. So a side that has sent something and comes to the end of its input closes when the peer
+ * has read it all; one that had nothing to send stays for what the peer sends, unless that one closes.
+ */
+static bool finished(struct flow *f)
+{
+    if (f->out_len > 0)
+        return false;
+    return f->peer_ended || (!f->keep && f->sent && delivered(f) && xids_vchan_readable(f->ch) <= 0);
+}
+
+static int run(struct flow *f)
+{
+    for (;;) {
+        int rc = move(f);
+        if (rc == -XEN_ENOTCONN) {
+            /* The peer has gone: what we still have is lost, what it left is not. */
+            (void)fprintf(stderr, "xids-vchan: the peer closed before it had read everything\n");
+            f->in_len = 0;
+            f->input_ended = true;
+            f->sent = false;
+            continue;
+        }
+        if (rc < 0 || finished(f) || stopped != 0)
+            return rc;
+        rc = wait_and_take(f);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static int serve(const struct options *o, struct xids_platform *platform, struct xids_xs *xs)
+{
+    static struct flow f;
+    struct xids_vchan_link *link = NULL;
+    char *made = NULL;
+    const char *path = o->where;
+    if (path[0] != '/') {
+        int rc = xids_vchan_path(&made, o->server ? platform->domid : o->remote,
+                                 o->server ? o->remote : platform->domid, o->where);
+        if (rc < 0)
+            return fail("path", rc);
+        path = made;
+    }
+    int rc = o->server ? xids_vchan_listen(&link, platform, xs, o->remote, path, o->left_order, o->right_order, 0)
+                       : xids_vchan_connect(&link, platform, xs, o->remote, path, 0, o->timeout_ms);
+    if (rc < 0) {
+        (void)fail(path, rc);
+        free(made);
+        return EXIT_FAILURE;
+    }
+    free(made);
+    f = (struct flow){.platform = platform, .ch = xids_vchan_of(link), .keep = o->keep};
+    rc = run(&f);
+    int status = EXIT_SUCCESS;
+    if (rc < 0) {
+        const char *reason = xids_vchan_reason(f.ch);
+        status = fail(reason[0] != '\0' ? reason : "channel", rc);
+    }
+    xids_vchan_unlink(link);
+    return stopped != 0 ? 128 + stopped : status;
+}
+
+static void usage(FILE *to)
+{
+    (void)fprintf(to, "usage: xids-vchan [-k] [-l ORDER] [-r ORDER] [-s SOCKET] [-t SECONDS] listen|connect DOMID "
+                      "NAME|PATH\n");
+}
+
+static bool number(unsigned long *value, const char *text, unsigned long max)
+{
+    char *end = NULL;
+    errno = 0;
+    *value = strtoul(text, &end, 10);
+    return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *value <= max;
+}
+
+static bool parse(struct options *o, int argc, char **argv)
+{
+    unsigned long n = 0;
+    int c;
+    *o = (struct options){.left_order = 16, .right_order = 16, .timeout_ms = -1};
+    while ((c = getopt(argc, argv, "hkl:r:s:t:V")) != -1) {
+        switch (c) {
+        case 'h':
+            usage(stdout);
+            exit(EXIT_SUCCESS);
+        case 'V':
+            (void)puts("xids-vchan " XIDS_VERSION);
+            exit(EXIT_SUCCESS);
+        case 'k':
+            o->keep = true;
+            break;
+        case 'l':
+        case 'r':
+            if (!number(&n, optarg, XIDS_VCHAN_ORDER_MAX))
+                return false;
+            *(c == 'l' ? &o->left_order : &o->right_order) = (unsigned int)n;
+            break;
+        case 's':
+            o->store = optarg;
+            break;
+        case 't':
+            if (!number(&n, optarg, INT_MAX / 1000))
+                return false;
+            o->timeout_ms = (int)n * 1000;
+            break;
+        default:
+            return false;
+        }
+    }
+    if (argc - optind != 3 || !number(&n, argv[optind + 1], DOMID_FIRST_RESERVED - 1) || argv[optind + 2][0] == '\0')
+        return false;
+    o->remote = (domid_t)n;
+    o->where = argv[optind + 2];
+    o->server = strcmp(argv[optind], "listen") == 0;
+    return o->server || strcmp(argv[optind], "connect") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    if (!parse(&o, argc, argv)) {
+        usage(stderr);
+        return 2;
+    }
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+
+    struct xids_xs *xs = NULL;
+    struct xids_platform *platform = NULL;
+    domid_t self = 0;
+    int rc = xids_xs_open(&xs, o.store);
+    if (rc < 0)
+        return fail("xenstore", rc);
+    rc = xids_xs_own_domid(xs, &self);
+    int status = EXIT_FAILURE;
+    if (rc < 0) {
+        (void)fail("our domain's id", rc);
+    } else {
+        rc = xids_platform_xen_open_as(&platform, self, 0);
+        status = rc < 0 ? fail("Xen's devices", rc) : serve(&o, platform, xs);
+    }
+    xids_platform_xen_close(platform);
+    xids_xs_close(xs);
+    return status;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+/* vchan, blocking: sleeping on the platform until the channel has something for us. */
+#include <xids/vchan_open.h>
+
+#include "vchan/internal.h"
+
+/* How long a sleep lasts at most before the peer's domain is looked after: nothing tells of its death. */
+#define LOOK_AFTER 1000000000u
+
+/* Sleeps until an event, or limit; gives ours to the channel. 1: an event came; 0: none; or an error. */
+static int nap(struct xids_vchan *ch, uint64_t limit)
+{
+    const struct xids_platform *platform = ch->platform;
+    void *ctx = platform->ctx;
+    int rc = platform->ops->wait(ctx, limit);
+    if (rc <= 0)
+        return rc;
+    while ((rc = platform->ops->evtchn_pending(ctx)) > 0) {
+        if ((evtchn_port_t)rc == ch->port)
+            (void)xids_vchan_event(ch);
+        else
+            (void)platform->ops->evtchn_unmask(ctx, (evtchn_port_t)rc);
+    }
+    return rc < 0 ? rc : 1;
+}
+
+/* Sleeps once, at most to the deadline. 1: look again; 0: the deadline has come; or an error. */
+static int sleep_once(struct xids_vchan *ch, uint64_t deadline)
+{
+    uint64_t now = ch->platform->ops->now(ch->platform->ctx);
+    if (now >= deadline)
+        return 0;
+    uint64_t limit = deadline - now > LOOK_AFTER ? now + LOOK_AFTER : deadline;
+    int rc = nap(ch, limit);
+    if (rc == 0 && limit != deadline)
+        (void)xids_vchan_check_peer(ch);
+    return rc < 0 ? rc : 1;
+}
+
+int xids_vchan_wait(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint64_t deadline)
+{
+    for (;;) {
+        int rc = xids_vchan_arm(ch, want_read, want_write);
+        if (rc != 0)
+            return rc;
+        rc = sleep_once(ch, deadline);
+        if (rc <= 0)
+            return rc;
+    }
+}
+
+int xids_vchan_wait_client(struct xids_vchan *ch, uint64_t deadline)
+{
+    while (xids_vchan_state(ch) == XIDS_VCHAN_CONNECTING) {
+        int rc = sleep_once(ch, deadline);
+        if (rc <= 0)
+            return rc;
+    }
+    return ch->error != 0 ? ch->error : 1;
+}
+
+int xids_vchan_read_all(struct xids_vchan *ch, uint32_t *done, void *data, uint32_t len, uint64_t deadline)
+{
+    uint32_t got = 0;
+    int rc = 0;
+    while (got < len) {
+        rc = xids_vchan_read(ch, (uint8_t *)data + got, len - got);
+        if (rc > 0) {
+            got += (uint32_t)rc;
+            continue;
+        }
+        if (rc == 0)
+            rc = -XEN_ENODATA;
+        if (rc != -XEN_EAGAIN)
+            break;
+        rc = xids_vchan_wait(ch, 1, 0, deadline);
+        if (rc == 0)
+            rc = -XEN_ETIMEDOUT;
+        if (rc < 0)
+            break;
+    }
+    if (done != NULL)
+        *done = got;
+    return got == len ? 0 : rc;
+}
+
+int xids_vchan_write_all(struct xids_vchan *ch, uint32_t *done, const void *data, uint32_t len, uint64_t deadline)
+{
+    uint32_t put = 0;
+    int rc = 0;
+    while (put < len) {
+        rc = xids_vchan_write(ch, (const uint8_t *)data + put, len - put);
+        if (rc > 0) {
+            put += (uint32_t)rc;
+            continue;
+        }
+        if (rc != -XEN_EAGAIN)
+            break;
+        rc = xids_vchan_wait(ch, 0, 1, deadline);
+        if (rc == 0)
+            rc = -XEN_ETIMEDOUT;
+        if (rc < 0)
+            break;
+    }
+    if (done != NULL)
+        *done = put;
+    if (put < len)
+        return rc;
+    rc = xids_vchan_flush(ch);
+    return rc < 0 ? rc : 0;
+}
+
+int xids_vchan_drain(struct xids_vchan *ch, uint64_t deadline)
+{
+    for (;;) {
+        int rc = xids_vchan_wait(ch, 0, ch->out.at.size, deadline);
+        if (rc <= 0)
+            return rc < 0 ? rc : -XEN_ETIMEDOUT;
+        rc = xids_vchan_writable(ch);
+        if (rc < 0)
+            return rc;
+        if ((uint32_t)rc == ch->out.at.size)
+            return 0;
+    }
+}
