@@ -66,7 +66,7 @@ for file in "${core[@]}"; do
 done
 tap_ok "libxids-guest.a imports only memcpy, memmove, memset, memcmp" \
     imports_are_the_four "$XIDS_BUILDDIR/libxids-guest.a"
-#LATER tap_ok "libxids-guest.a exports only xids_ names" exports_are_ours "$XIDS_BUILDDIR/libxids-guest.a"
+tap_ok "libxids-guest.a exports only xids_ names" exports_are_ours "$XIDS_BUILDDIR/libxids-guest.a"
 for header in "${headers[@]}"; do
     tap_ok "$header stands alone in C11" stands_alone_in_c "${header#include/}"
     if command -v "${cxx[0]}" >/dev/null; then

@@ -103,7 +103,7 @@ static void release(struct xids_xs_client *c, struct xsc_request *r)
 /* The watches have been told in another way, and may have other users by the time the orphans are gone through. */
 static bool is_nobodys(const struct xsc_request *r)
 {
-    return r->fn == NULL || r->fn == xsc_watch_reply || r->fn == xsc_unwatch_reply;
+    return r->fn == NULL || r->fn == xids_xsc_watch_reply || r->fn == xids_xsc_unwatch_reply;
 }
 
 /*
@@ -114,8 +114,8 @@ static void disconnect(struct xids_xs_client *c, int rc)
 {
     c->out_head = c->out_tail = 0;
     xids_xswire_parser_init(&c->parser, c->parse_buffer);
-    xsc_watch_disconnected(c);
-    xsc_tx_disconnected(c);
+    xids_xsc_watch_disconnected(c);
+    xids_xsc_tx_disconnected(c);
     c->ending = rc;
     c->next_deadline = UINT64_MAX;
     for (unsigned int i = 0; i < c->limits.requests; i++) {
@@ -141,7 +141,7 @@ void xids_xs_client_fail(struct xids_xs_client *c, int rc, const char *reason)
     c->error = rc < 0 ? rc : -XEN_EIO;
     c->reason = reason;
     disconnect(c, c->error);
-    xsc_tx_end_all(c, c->error, false);
+    xids_xsc_tx_end_all(c, c->error, false);
 }
 
 void xids_xs_client_reset(struct xids_xs_client *c)
@@ -156,7 +156,7 @@ void xids_xs_client_fini(struct xids_xs_client *c)
     if (c == NULL)
         return;
     xids_xs_client_fail(c, -XEN_ENOTCONN, "the client was ended");
-    xsc_tx_end_all(c, -XEN_ENOTCONN, true);
+    xids_xsc_tx_end_all(c, -XEN_ENOTCONN, true);
 }
 
 int xids_xs_client_error(const struct xids_xs_client *c)
@@ -183,7 +183,7 @@ static void end_stray(struct xids_xs_client *c, const struct xids_xswire_msg *ms
     static const struct xids_xswire_part no = {"F", 2};
     if (msg->type == XS_TRANSACTION_START && msg->len > 1 &&
         xids_xswire_decimal(&id, msg->payload, msg->len - 1, UINT32_MAX) == 0)
-        (void)xsc_send(c, XS_TRANSACTION_END, id, &no, 1, NULL, NULL, true);
+        (void)xids_xsc_send(c, XS_TRANSACTION_END, id, &no, 1, NULL, NULL, true);
 }
 
 static void handle_reply(struct xids_xs_client *c, const struct xids_xswire_msg *msg)
@@ -226,7 +226,7 @@ int xids_xs_client_input(struct xids_xs_client *c, const void *data, size_t len)
         if (rc < 0)
             violation(c, "a message over the protocol's length");
         else if (rc == 1 && msg.type == XS_WATCH_EVENT)
-            xsc_watch_event(c, msg.payload, msg.len);
+            xids_xsc_watch_event(c, msg.payload, msg.len);
         else if (rc == 1)
             handle_reply(c, &msg);
     }
@@ -235,15 +235,15 @@ int xids_xs_client_input(struct xids_xs_client *c, const void *data, size_t len)
 
 /* ---- bytes out ---- */
 
-void xsc_flush(struct xids_xs_client *c)
+void xids_xsc_flush(struct xids_xs_client *c)
 {
-    if (c->wants > 0 && c->error == 0 && xsc_tx_flush(c))
-        (void)xsc_watch_flush(c);
+    if (c->wants > 0 && c->error == 0 && xids_xsc_tx_flush(c))
+        (void)xids_xsc_watch_flush(c);
 }
 
 size_t xids_xs_client_output(struct xids_xs_client *c, const uint8_t **span)
 {
-    xsc_flush(c);
+    xids_xsc_flush(c);
     *span = c->out + c->out_head;
     return c->out_tail - c->out_head;
 }
@@ -256,8 +256,8 @@ void xids_xs_client_sent(struct xids_xs_client *c, size_t n)
         c->out_head += (uint32_t)n;
 }
 
-int xsc_send(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xswire_part *parts,
-             unsigned int count, xids_xs_reply_fn *fn, void *ctx, bool patient)
+int xids_xsc_send(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xswire_part *parts,
+                  unsigned int count, xids_xs_reply_fn *fn, void *ctx, bool patient)
 {
     /* oxenstored never answers a request without a payload. */
     static const struct xids_xswire_part nul = {"", 1};
@@ -305,9 +305,9 @@ int xids_xs_client_request(struct xids_xs_client *c, uint32_t type, uint32_t tx,
 {
     uint32_t wire;
     /* What waits for a slot goes first, so that a busy user does not starve it. */
-    xsc_flush(c);
-    int rc = xsc_tx_translate(c, &wire, tx);
-    return rc < 0 ? rc : xsc_send(c, type, wire, parts, count, fn, ctx, false);
+    xids_xsc_flush(c);
+    int rc = xids_xsc_tx_translate(c, &wire, tx);
+    return rc < 0 ? rc : xids_xsc_send(c, type, wire, parts, count, fn, ctx, false);
 }
 
 unsigned int xids_xs_client_outstanding(const struct xids_xs_client *c)

@@ -85,30 +85,30 @@ struct xids_xs_client {
 };
 
 /* Queues one request. As xids_xs_client_request, but tx is the store's own id, and no timeout when patient. */
-int xsc_send(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xswire_part *parts,
-             unsigned int count, xids_xs_reply_fn *fn, void *ctx, bool patient);
+int xids_xsc_send(struct xids_xs_client *c, uint32_t type, uint32_t tx, const struct xids_xswire_part *parts,
+                  unsigned int count, xids_xs_reply_fn *fn, void *ctx, bool patient);
 
 /* Sends what watches and transactions want, as far as there is room. */
-void xsc_flush(struct xids_xs_client *c);
+void xids_xsc_flush(struct xids_xs_client *c);
 
 /* Watches: queue what is wanted (false: no room); a new connection comes, or none for now; an event came. */
-bool xsc_watch_flush(struct xids_xs_client *c);
-void xsc_watch_disconnected(struct xids_xs_client *c);
-void xsc_watch_event(struct xids_xs_client *c, const char *payload, uint32_t len);
+bool xids_xsc_watch_flush(struct xids_xs_client *c);
+void xids_xsc_watch_disconnected(struct xids_xs_client *c);
+void xids_xsc_watch_event(struct xids_xs_client *c, const char *payload, uint32_t len);
 
 /* The callbacks of the watches' own requests, which carry no promise to anybody. */
-void xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len);
-void xsc_unwatch_reply(void *ctx, int rc, const void *payload, uint32_t len);
+void xids_xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len);
+void xids_xsc_unwatch_reply(void *ctx, int rc, const void *payload, uint32_t len);
 
 /*
  * Transactions: the same; before the orphans are completed each open one is marked lost, after it what never got on
  * the wire ends with rc; all: also those whose body is at work.
  */
-bool xsc_tx_flush(struct xids_xs_client *c);
-void xsc_tx_disconnected(struct xids_xs_client *c);
-void xsc_tx_end_all(struct xids_xs_client *c, int rc, bool all);
+bool xids_xsc_tx_flush(struct xids_xs_client *c);
+void xids_xsc_tx_disconnected(struct xids_xs_client *c);
+void xids_xsc_tx_end_all(struct xids_xs_client *c, int rc, bool all);
 
 /* Sets *wire to what the store calls a transaction; -XEN_ENOTCONN: it is lost. */
-int xsc_tx_translate(const struct xids_xs_client *c, uint32_t *wire, uint32_t id);
+int xids_xsc_tx_translate(const struct xids_xs_client *c, uint32_t *wire, uint32_t id);
 
 #endif

@@ -75,7 +75,7 @@ uint32_t xids_xs_tx_id(const struct xids_xs_tx *tx)
     return tx->id;
 }
 
-int xsc_tx_translate(const struct xids_xs_client *c, uint32_t *wire, uint32_t id)
+int xids_xsc_tx_translate(const struct xids_xs_client *c, uint32_t *wire, uint32_t id)
 {
     *wire = id;
     if ((id & OUR_ID) != OUR_ID)
@@ -155,12 +155,12 @@ void xids_xs_tx_abort(struct xids_xs_tx *t, int rc)
 static int send_wanted(struct xids_xs_client *c, struct xids_xs_tx *t)
 {
     if (t->state == XSC_TX_WANTED)
-        return xsc_send(c, XS_TRANSACTION_START, 0, NULL, 0, start_reply, t, false);
+        return xids_xsc_send(c, XS_TRANSACTION_START, 0, NULL, 0, start_reply, t, false);
     struct xids_xswire_part how = {t->state == XSC_TX_COMMIT ? "T" : "F", 2};
-    return xsc_send(c, XS_TRANSACTION_END, t->wire_id, &how, 1, end_reply, t, false);
+    return xids_xsc_send(c, XS_TRANSACTION_END, t->wire_id, &how, 1, end_reply, t, false);
 }
 
-bool xsc_tx_flush(struct xids_xs_client *c)
+bool xids_xsc_tx_flush(struct xids_xs_client *c)
 {
     for (unsigned int i = 0; i < c->limits.transactions && c->wants > 0; i++) {
         struct xids_xs_tx *t = &c->txs[i];
@@ -174,7 +174,7 @@ bool xsc_tx_flush(struct xids_xs_client *c)
     return true;
 }
 
-void xsc_tx_disconnected(struct xids_xs_client *c)
+void xids_xsc_tx_disconnected(struct xids_xs_client *c)
 {
     for (unsigned int i = 0; i < c->limits.transactions; i++) {
         struct xids_xs_tx *t = &c->txs[i];
@@ -187,7 +187,7 @@ void xsc_tx_disconnected(struct xids_xs_client *c)
     }
 }
 
-void xsc_tx_end_all(struct xids_xs_client *c, int rc, bool all)
+void xids_xsc_tx_end_all(struct xids_xs_client *c, int rc, bool all)
 {
     for (unsigned int i = 0; i < c->limits.transactions; i++) {
         struct xids_xs_tx *t = &c->txs[i];

@@ -60,7 +60,7 @@ int xids_xs_client_unwatch(struct xids_xs_client *c, uint32_t id)
     return 0;
 }
 
-void xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len)
+void xids_xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len)
 {
     struct xsc_watch *w = ctx;
     (void)payload;
@@ -73,7 +73,7 @@ void xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len)
     w->fn(w->ctx, rc == 0 ? XIDS_XS_WATCH_READY : rc, w->path);
 }
 
-void xsc_unwatch_reply(void *ctx, int rc, const void *payload, uint32_t len)
+void xids_xsc_unwatch_reply(void *ctx, int rc, const void *payload, uint32_t len)
 {
     struct xsc_watch *w = ctx;
     (void)rc;
@@ -88,11 +88,11 @@ static int send_watch(struct xids_xs_client *c, struct xsc_watch *w, bool add)
     char token[11];
     struct xids_xswire_part parts[2] = {xids_xswire_string(w->path), {token, 0}};
     parts[1].len = xids_xswire_format_decimal(token, id_of(c, w)) + 1u;
-    return add ? xsc_send(c, XS_WATCH, 0, parts, 2, xsc_watch_reply, w, true)
-               : xsc_send(c, XS_UNWATCH, 0, parts, 2, xsc_unwatch_reply, w, true);
+    return add ? xids_xsc_send(c, XS_WATCH, 0, parts, 2, xids_xsc_watch_reply, w, true)
+               : xids_xsc_send(c, XS_UNWATCH, 0, parts, 2, xids_xsc_unwatch_reply, w, true);
 }
 
-bool xsc_watch_flush(struct xids_xs_client *c)
+bool xids_xsc_watch_flush(struct xids_xs_client *c)
 {
     for (unsigned int i = 0; i < c->limits.watches && c->wants > 0; i++) {
         struct xsc_watch *w = &c->watches[i];
@@ -106,7 +106,7 @@ bool xsc_watch_flush(struct xids_xs_client *c)
     return true;
 }
 
-void xsc_watch_disconnected(struct xids_xs_client *c)
+void xids_xsc_watch_disconnected(struct xids_xs_client *c)
 {
     for (unsigned int i = 0; i < c->limits.watches; i++) {
         struct xsc_watch *w = &c->watches[i];
@@ -117,7 +117,7 @@ void xsc_watch_disconnected(struct xids_xs_client *c)
     }
 }
 
-void xsc_watch_event(struct xids_xs_client *c, const char *payload, uint32_t len)
+void xids_xsc_watch_event(struct xids_xs_client *c, const char *payload, uint32_t len)
 {
     struct xids_xswire_str args[2];
     size_t rest;
