@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The xenstore data model: a tree of nodes with values, permissions and owners; transactions over snapshots of it.
+ * It knows nothing of connections and messages; xids/xs_server.h does. Freestanding; memory comes from the
+ * struct xids_alloc given. An operation that fails for want of memory leaves the tree as it was.
+ *
+ * The tree is persistent: a snapshot is a reference to its root, and a change copies only what a snapshot still
+ * needs. Without an open transaction nothing is copied. Children are found by a keyed hash of their name (guests choose
+ * the names) and listed in the order in which they were created.
+ *
+ * Transactions see a snapshot and conflict only where truth conflicts. What a transaction has read is noted per path
+ * and kind (existence, access, value, permissions, list of children); at the end its changes are done again on the
+ * tree of the day, unless something it has read is different there. So transactions that create siblings both
+ * commit, and one that only reads, or writes without looking, is never refused.
+ *
+ * One thread per store.
+ */
+#ifndef XIDS_STORE_H
+#define XIDS_STORE_H
+
+#include <xids/base.h>
+#include <xids/xswire.h>
+
+XIDS_BEGIN_DECLS
+
+struct xids_store;
+struct xids_store_tx;
+struct xids_store_path;
+
+/* The limits for one domain that is not privileged; C xenstored's defaults in xids_store_limits_default. */
+struct xids_store_limits {
+    uint32_t nodes;     /* that the domain owns */
+    uint32_t node_size; /* 16 + 8 for each permission + value + names of the children with their NULs; bytes */
+    uint32_t perms;     /* entries for one node */
+    uint32_t tx_nodes;  /* paths that one transaction touches */
+};
+
+extern const struct xids_store_limits xids_store_limits_default;
+
+/* On whose behalf an operation is done. */
+struct xids_store_who {
+    uint16_t domid;
+    int32_t target;                         /* the domid whose rights it has as well, or -1 */
+    bool privileged;                        /* may do everything, and is bound by no limit */
+    const struct xids_store_limits *limits; /* needed unless privileged */
+};
+
+/* A list of permissions: the first entry names the owner. Entries marked XIDS_STORE_IGNORED have no effect. */
+#define XIDS_STORE_IGNORED 0x80u
+
+/* What a change to the tree means to who watches it. Opaque; valid during the call alone. */
+struct xids_store_event;
+
+struct xids_store_config {
+    struct xids_alloc alloc;
+    uint8_t seed[16]; /* of the keyed hash: random, secret */
+    uint16_t owner;   /* the domain that owns the initial nodes */
+    /* Called for each change of the tree in force, in order; may be NULL. */
+    void (*changed)(void *ctx, const struct xids_store_event *event);
+    void *ctx;
+};
+
+/*
+ * Makes a store with "/", /tool/xenstored, @introduceDomain and @releaseDomain. -XEN_ENOMEM.
+ * xids_store_free takes it all back; transactions must be over.
+ */
+int xids_store_new(struct xids_store **store, const struct xids_store_config *config) XIDS_MUST_CHECK;
+void xids_store_free(struct xids_store *s);
+
+/*
+ * Frees what removals and finished transactions have left, at most max nodes; true when there is more. Changes do
+ * some of it themselves; call it when idle.
+ */
+bool xids_store_reap(struct xids_store *s, unsigned int max);
+
+/* ---- paths ---- */
+
+/* The longest path in bytes: a payload and the prefix of a relative path. */
+#define XIDS_STORE_PATH_MAX (XIDS_XSWIRE_PAYLOAD_MAX + 32u)
+
+/* Memory for one parsed path, made once and used again. NULL: no memory. */
+struct xids_store_path *xids_store_path_new(struct xids_store *s);
+void xids_store_path_free(struct xids_store *s, struct xids_store_path *p);
+
+/*
+ * Takes apart an absolute or special path: the bytes are copied. -XEN_EINVAL: not a path (xids_xswire_path_check),
+ * relative, or too long.
+ */
+int xids_store_path_set(struct xids_store *s, struct xids_store_path *p, const char *path, size_t len) XIDS_MUST_CHECK;
+
+/* The same for path relative to prefix, an absolute path. */
+int xids_store_path_join(struct xids_store *s, struct xids_store_path *p, const char *prefix, size_t prefix_len,
+                         const char *path, size_t len) XIDS_MUST_CHECK;
+
+/* The bytes of the path, with a NUL behind them. */
+const char *xids_store_path_bytes(const struct xids_store_path *p, size_t *len);
+
+/* ---- operations ----
+ * tx NULL: on the tree in force, at once. Common errors, with the hiding rule of xenstore.txt: whoever may not read
+ * (write) the nearest existing ancestor gets -XEN_EACCES instead of what would tell him something.
+ *   -XEN_ENOENT  no such node
+ *   -XEN_EACCES  no right to
+ *   -XEN_ENOSPC  a limit
+ *   -XEN_ENOMEM
+ */
+
+/* Sets *value and *len; valid until the next operation. */
+int xids_store_read(struct xids_store *s, struct xids_store_tx *tx, const char **value, size_t *len,
+                    const struct xids_store_who *who, const struct xids_store_path *p) XIDS_MUST_CHECK;
+
+/*
+ * Sets *names and *len to the names of the children, each with its NUL, in the order of creation; valid until the
+ * next operation. *generation, which may be NULL, changes whenever the list does.
+ */
+int xids_store_list(struct xids_store *s, struct xids_store_tx *tx, const char **names, size_t *len,
+                    uint64_t *generation, const struct xids_store_who *who, const struct xids_store_path *p)
+    XIDS_MUST_CHECK;
+
+/* Sets *perms to the list, valid until the next operation. Returns the number of entries. */
+int xids_store_get_perms(struct xids_store *s, struct xids_store_tx *tx, const struct xids_xs_perm **perms,
+                         const struct xids_store_who *who, const struct xids_store_path *p) XIDS_MUST_CHECK;
+
+/* Writes a value, creating the node and missing parents. len at most 4096. */
+int xids_store_write(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                     const struct xids_store_path *p, const void *value, size_t len) XIDS_MUST_CHECK;
+
+/* Creates the node, and missing parents, unless it exists. */
+int xids_store_mkdir(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                     const struct xids_store_path *p) XIDS_MUST_CHECK;
+
+/* Removes a node and what is below. A missing node below an existing parent is fine. -XEN_EINVAL: "/". */
+int xids_store_rm(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                  const struct xids_store_path *p) XIDS_MUST_CHECK;
+
+/* -XEN_EPERM: only the privileged may change the owner. -XEN_ENOENT: the new owner is marked ignored (no such domain).
+ */
+int xids_store_set_perms(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                         const struct xids_store_path *p, const struct xids_xs_perm *perms, unsigned int count)
+    XIDS_MUST_CHECK;
+
+/* ---- transactions ---- */
+
+int xids_store_tx_start(struct xids_store *s, struct xids_store_tx **tx) XIDS_MUST_CHECK;
+
+/* Ends a transaction without effect. */
+void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx);
+
+/*
+ * Ends a transaction and puts it into force: one event per changed path, in the order in which the transaction first
+ * touched them. The transaction is gone whatever it returns. -XEN_EAGAIN: something it read has changed.
+ */
+int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
+    XIDS_MUST_CHECK;
+
+/* ---- domains ---- */
+
+/* The number of nodes in force that a domain owns. */
+uint32_t xids_store_owned(const struct xids_store *s, uint16_t domid);
+
+/* The number of nodes in force. */
+uint32_t xids_store_nodes(const struct xids_store *s);
+
+/*
+ * A domain has died: removes the nodes it owns with all below, with events, and strikes its entries from the
+ * permissions of others, at most max nodes of either kind. Goes only where the domain has something.
+ * Returns 0 when it is done, 1 when there is more to do; -XEN_ENOMEM: call again later.
+ */
+int xids_store_forget_domain(struct xids_store *s, uint16_t domid, unsigned int max) XIDS_MUST_CHECK;
+
+/* Checks every rule that the tree must keep; NULL, or what is broken. For tests and the "check" command. Slow. */
+const char *xids_store_check(struct xids_store *s);
+
+XIDS_END_DECLS
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The xenstore server without its I/O: connections give it bytes and take bytes from it. The host (xids-xenstored, a
+ * test, a unikernel) moves the bytes, maps the rings and tells it of dead domains. Freestanding; memory comes from the
+ * struct xids_alloc given, and is bounded per connection.
+ *
+ * A connection is a socket, which is privileged and acts as domain 0, or a domain's ring. Requests are answered
+ * in order, as many as the input holds; the answers gather in one buffer, so that a host reads once, writes once. A
+ * connection whose answers are not fetched is not read from: xids_xs_server_input stops taking bytes. Watch events
+ * that find the buffer full wait in a bounded set per watch; what exceeds the set becomes one event for the path of
+ * the watch itself: no watcher can hold up a writer or use memory without end.
+ *
+ * The host fetches output from the connections that have some: xids_xs_server_ready gives the next of them, so that
+ * nothing is ever scanned.
+ *
+ * One thread per server. The host's functions may not call back into the server, but for what they say.
+ * Wire behaviour: docs/spec/xenstore.md.
+ */
+#ifndef XIDS_XS_SERVER_H
+#define XIDS_XS_SERVER_H
+
+#include <xids/bytering.h>
+#include <xids/store.h>
+
+XIDS_BEGIN_DECLS
+
+struct xids_xs_server;
+struct xids_xs_conn;
+
+/* The limits for one unprivileged domain; C xenstored's names and defaults. */
+struct xids_xs_limits {
+    struct xids_store_limits store; /* nodes, node-size, node-permissions, transaction-nodes */
+    uint32_t watches;
+    uint32_t transactions; /* open at a time */
+    uint32_t outstanding;  /* answers not fetched */
+    uint32_t path_max;     /* bytes, not counting /local/domain/N/ */
+};
+
+extern const struct xids_xs_limits xids_xs_limits_default;
+
+/* What the server asks of its host. Each may be NULL where it says so. */
+struct xids_xs_host {
+    /*
+     * INTRODUCE of a domain not yet known: map its ring, bind a channel to its port. Sets *page, XIDS_PAGE_SIZE
+     * bytes that stay mapped until release. NULL: no domain can be introduced. Its error is the answer.
+     */
+    int (*introduce)(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn, uint16_t domid, uint32_t port);
+    /* INTRODUCE of a known domain: bind its (new) port instead of the old one. */
+    int (*rebind)(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uint32_t port);
+    /* The domain is gone for the server: unmap its ring, close the port. conn is about to be freed. */
+    void (*release)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
+    /* Send an event to the domain: bytes or room for it are in the ring. */
+    void (*notify)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
+    /* Whether a domain exists: permissions for one that does not are void. NULL: all do. */
+    bool (*exists)(void *ctx, uint16_t domid);
+    /* A CONTROL print. NULL: ignored. */
+    void (*print)(void *ctx, const char *text, size_t len);
+    void *ctx;
+};
+
+struct xids_xs_server_config {
+    struct xids_alloc alloc;
+    uint8_t seed[16];                    /* random, secret */
+    const struct xids_xs_limits *limits; /* NULL: the defaults */
+    const struct xids_xs_host *host;     /* copied */
+};
+
+/* -XEN_ENOMEM. xids_xs_server_free closes all connections, without the host's release. */
+int xids_xs_server_new(struct xids_xs_server **server, const struct xids_xs_server_config *config) XIDS_MUST_CHECK;
+void xids_xs_server_free(struct xids_xs_server *s);
+
+/* The store behind it: for status and tests. */
+struct xids_store *xids_xs_server_store(struct xids_xs_server *s);
+
+struct xids_xs_server_stats {
+    uint32_t sockets, domains, watches, transactions;
+    uint64_t requests, events, commits, conflicts;
+};
+
+void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_stats *stats);
+
+/* Some of the work put off, at most about max nodes of it; true when there is more. Call it when idle. */
+bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max);
+
+/* ---- sockets ---- */
+
+/* A privileged connection; data is the host's. -XEN_ENOMEM. */
+int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data) XIDS_MUST_CHECK;
+
+/* Ends a socket connection: its watches and transactions are gone. */
+void xids_xs_server_disconnect(struct xids_xs_conn *conn);
+
+void *xids_xs_conn_data(const struct xids_xs_conn *conn);
+void xids_xs_conn_set_data(struct xids_xs_conn *conn, void *data);
+
+/* The domain of a ring connection, or -1 of a socket. */
+int xids_xs_conn_domid(const struct xids_xs_conn *conn);
+
+/*
+ * Takes bytes and carries out the requests that are whole. Always sets *used; less than len when the answers must be
+ * fetched first: give the rest again when xids_xs_server_hungry says so. -XEN_EBADMSG: an over-long message, close it;
+ * -XEN_ENOMEM: no memory to keep a partial message.
+ */
+int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len) XIDS_MUST_CHECK;
+
+/* Whether xids_xs_server_input would take bytes. */
+bool xids_xs_server_hungry(const struct xids_xs_conn *conn);
+
+/* The bytes to send: sets *bytes, returns their number. Then say how many have been sent. */
+size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes);
+void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count);
+
+/* Takes the next connection that has got output since it was last taken; NULL: none. Rings are served by the server
+ * itself and do not come up here. */
+struct xids_xs_conn *xids_xs_server_ready(struct xids_xs_server *s);
+
+/* ---- domains ---- */
+
+/*
+ * Makes a domain known as INTRODUCE does, without asking the host: for domain 0, whose ring exists already.
+ * events: whether to fire @introduceDomain.
+ */
+int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid,
+                             void XIDS_PEER *page, bool events) XIDS_MUST_CHECK;
+
+/* The connection of a known domain, or NULL. */
+struct xids_xs_conn *xids_xs_server_domain(const struct xids_xs_server *s, uint16_t domid);
+
+/* The domain's port has fired: takes requests out of its ring, puts answers in. */
+void xids_xs_server_ring_event(struct xids_xs_conn *conn);
+
+/* The domain has shut down (it may be resumed): fires @releaseDomain. */
+void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid);
+
+/*
+ * The domain is gone: its nodes are removed with events, its rights struck, @releaseDomain fired, the host's
+ * release called. What cannot be done at once is done by xids_xs_server_idle.
+ */
+void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid);
+
+/* Calls each for every known domain; it may release the one that it is called for. */
+void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx, uint16_t domid), void *ctx);
+
+XIDS_END_DECLS
+
+#endif

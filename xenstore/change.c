@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The changes: what each does to a tree, with rights and limits. Each makes everything that can fail first: the way
+ * down its own, the new nodes, the counters; then it links, which cannot fail.
+ */
+#include "xenstore/store_impl.h"
+
+/* What C xenstored counts for a node besides its value and the names of its children. */
+#define NODE_SIZE_FIXED 16u
+#define NODE_SIZE_PERM 8u
+
+unsigned int xids_store_access_at(const struct xids_store_node *top, const struct xids_store_who *who,
+                                  const struct xids_store_path *p, const struct xids_store_node **found)
+{
+    const struct xids_store_node *n = top;
+    for (uint32_t i = 0; i < p->depth; i++) {
+        const struct xids_store_node *child = xids_store_child(n, p->parts[i].hash, part_name(p, i), p->parts[i].len);
+        if (child == NULL) {
+            *found = NULL;
+            return xids_store_access(n->perms, who);
+        }
+        n = child;
+    }
+    *found = n;
+    return xids_store_access(n->perms, who);
+}
+
+static bool too_big(const struct xids_store_who *who, const struct perms *perms, size_t value_len, size_t childbytes)
+{
+    return !who->privileged &&
+           NODE_SIZE_FIXED + NODE_SIZE_PERM * perms->count + value_len + childbytes >= who->limits->node_size;
+}
+
+static int replace(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+                   const struct xids_store_path *p, const struct xids_store_node *n, const void *value, size_t len)
+{
+    struct descent d;
+    if (too_big(who, n->perms, len, n->childbytes))
+        return -XEN_ENOSPC;
+    int rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
+    if (rc == 0)
+        rc = xids_store_node_set_value(s, d.slot, value, len);
+    if (rc == 0)
+        (*d.slot)->generation = ++s->generation;
+    return rc;
+}
+
+/* The permissions of a new node: its directory's, but guests own what they create. */
+static struct perms *inherited(struct xids_store *s, struct perms *from, const struct xids_store_who *who)
+{
+    if (who->privileged || from->e[0].domid == who->domid) {
+        from->refs++;
+        return from;
+    }
+    struct xids_xs_perm e[32], *list = e;
+    size_t bytes = from->count * sizeof(*e);
+    if (bytes > sizeof(e)) {
+        list = xids_store_get(s, bytes);
+        if (list == NULL)
+            return NULL;
+    }
+    __builtin_memcpy(list, from->e, bytes);
+    list[0].domid = who->domid;
+    struct perms *perms = xids_store_perms_get(s, list, from->count);
+    if (list != e)
+        xids_store_put(s, list, bytes);
+    return perms;
+}
+
+/* The missing parts of a path from the last up to the one numbered first, each the only child of the one above. */
+static struct xids_store_node *chain_new(struct xids_store *s, const struct xids_store_path *p, uint32_t first,
+                                         struct perms *perms, const void *value, size_t len)
+{
+    struct xids_store_node *chain = NULL;
+    for (uint32_t i = p->depth; i-- > first;) {
+        bool last = i + 1 == p->depth;
+        struct xids_store_node *n = xids_store_node_new(s, &p->parts[i], part_name(p, i), perms, value, last ? len : 0);
+        if (n == NULL) {
+            xids_store_node_unref(s, chain);
+            return NULL;
+        }
+        if (chain != NULL) {
+            n->children = chain;
+            n->nchildren = 1;
+            n->childbytes = chain->name_len + 1u;
+        }
+        chain = n;
+    }
+    return chain;
+}
+
+static int create(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+                  const struct xids_store_path *p, const void *value, size_t len)
+{
+    struct xids_store_node *dir = *v->top;
+    uint32_t have = 0;
+    for (;; have++) {
+        const struct part *part = &p->parts[have];
+        struct xids_store_node *n = xids_store_child(dir, part->hash, part_name(p, have), part->len);
+        if (n == NULL)
+            break;
+        dir = n;
+    }
+    if (have == 0)
+        return -XEN_EINVAL; /* another top-level name: special nodes are not made by writing */
+    uint32_t missing = p->depth - have;
+    struct perms *perms = inherited(s, dir->perms, who);
+    if (perms == NULL)
+        return -XEN_ENOMEM;
+    uint16_t owner = perms->e[0].domid;
+    struct descent d;
+    struct xids_store_node *chain = NULL;
+    int rc = -XEN_ENOSPC;
+    if (!who->privileged) {
+        int64_t owned = (int64_t)xids_store_owned(s, who->domid) + xids_store_count_delta(v->counts, who->domid);
+        if (owned + missing > who->limits->nodes || too_big(who, perms, len, 0) ||
+            too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[have].len + 1u))
+            goto out;
+        for (uint32_t i = have + 1; i < p->depth; i++) {
+            if (too_big(who, perms, 0, p->parts[i].len + 1u))
+                goto out;
+        }
+    }
+    rc = xids_store_count_reserve(s, v->counts, owner);
+    if (rc == 0)
+        rc = xids_store_descend(s, v->top, &d, p, p->depth, perms->mask);
+    if (rc == 0)
+        rc = xids_store_stack_reserve(s, d.visits + missing);
+    if (rc < 0)
+        goto out;
+    chain = chain_new(s, p, have, perms, value, len);
+    if (chain == NULL) {
+        rc = -XEN_ENOMEM;
+        goto out;
+    }
+    *d.slot = chain;
+    d.dir->nchildren++;
+    d.dir->childbytes += chain->name_len + 1u;
+    d.dir->generation = ++s->generation;
+    xids_store_count_add(s, v->counts, owner, (int32_t)missing);
+out:
+    xids_store_perms_unref(s, perms);
+    return rc;
+}
+
+int xids_store_do_write(struct xids_store *s, const struct view *v, struct change *c, const struct xids_store_who *who,
+                        const struct xids_store_path *p, const void *value, size_t len, bool mkdir)
+{
+    const struct xids_store_node *n;
+    *c = (struct change){0};
+    if ((xids_store_access_at(*v->top, who, p, &n) & XIDS_XS_WRITE) == 0)
+        return -XEN_EACCES;
+    if (n != NULL && mkdir)
+        return 0;
+    int rc = n != NULL ? replace(s, v, who, p, n, value, len) : create(s, v, who, p, value, len);
+    c->created = c->done = rc == 0;
+    if (n != NULL)
+        c->created = false;
+    return rc;
+}
+
+/* Each node of a subtree (without the siblings of its root) in turn. */
+static uint32_t walk_start(struct xids_store *s, struct xids_store_node *root)
+{
+    s->stack[0] = (struct step){.n = root};
+    return 1;
+}
+
+static struct xids_store_node *walk_next(struct xids_store *s, uint32_t *sp, const struct xids_store_node *root)
+{
+    if (*sp == 0)
+        return NULL;
+    struct xids_store_node *n = s->stack[--*sp].n;
+    if (n != root) {
+        if (n->kid[0] != NULL)
+            s->stack[(*sp)++].n = n->kid[0];
+        if (n->kid[1] != NULL)
+            s->stack[(*sp)++].n = n->kid[1];
+    }
+    if (n->children != NULL)
+        s->stack[(*sp)++].n = n->children;
+    return n;
+}
+
+int xids_store_do_rm(struct xids_store *s, const struct view *v, struct change *c, const struct xids_store_who *who,
+                     const struct xids_store_path *p)
+{
+    const struct xids_store_node *found;
+    *c = (struct change){0};
+    if ((xids_store_access_at(*v->top, who, p, &found) & XIDS_XS_WRITE) == 0)
+        return -XEN_EACCES;
+    if (p->depth < 2)
+        return found != NULL ? -XEN_EINVAL : -XEN_ENOENT;
+    if (found == NULL)
+        return xids_store_find(*v->top, p, p->depth - 1) != NULL ? 0 : -XEN_ENOENT;
+    struct descent d;
+    int rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
+    if (rc < 0)
+        return rc;
+    struct xids_store_node *root = *d.slot, *n;
+    /* In force, whoever owns a node has his counter; a transaction may not have it yet. */
+    for (uint32_t sp = walk_start(s, root); v->counts != NULL && (n = walk_next(s, &sp, root)) != NULL;) {
+        rc = xids_store_count_reserve(s, v->counts, n->perms->e[0].domid);
+        if (rc < 0)
+            return rc;
+    }
+    rc = xids_store_unlink(s, &root, d.slot, d.dir);
+    if (rc < 0)
+        return rc;
+    for (uint32_t sp = walk_start(s, root); (n = walk_next(s, &sp, root)) != NULL;)
+        xids_store_count_add(s, v->counts, n->perms->e[0].domid, -1);
+    c->removed = root;
+    c->done = true;
+    return 0;
+}
+
+int xids_store_do_set_perms(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+                            const struct xids_store_path *p, struct perms *perms)
+{
+    const struct xids_store_node *found;
+    unsigned int access = xids_store_access_at(*v->top, who, p, &found);
+    if (found == NULL)
+        return (access & XIDS_XS_WRITE) != 0 ? -XEN_ENOENT : -XEN_EACCES;
+    if (!xids_store_is_owner(found->perms, who))
+        return -XEN_EACCES;
+    uint16_t old = found->perms->e[0].domid, new = perms->e[0].domid;
+    if (!who->privileged && old != new)
+        return -XEN_EPERM;
+    if (too_big(who, perms, found->value_len, found->childbytes))
+        return -XEN_ENOSPC;
+    struct descent d;
+    int rc = xids_store_count_reserve(s, v->counts, new);
+    if (rc == 0)
+        rc = xids_store_count_reserve(s, v->counts, old);
+    if (rc == 0)
+        rc = xids_store_descend(s, v->top, &d, p, p->depth, perms->mask);
+    if (rc < 0)
+        return rc;
+    struct xids_store_node *n = *d.slot;
+    perms->refs++;
+    xids_store_perms_unref(s, n->perms);
+    n->perms = perms;
+    n->generation = ++s->generation;
+    if (old != new) {
+        xids_store_count_add(s, v->counts, old, -1);
+        xids_store_count_add(s, v->counts, new, 1);
+    }
+    return 0;
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: ISC */
+/* Domains: their rings, and the requests that bring them in and send them off. */
+#include "xenstore/server_impl.h"
+
+/* Looks at one ring before the others have their turn: a guest that writes all the time may not keep us. */
+#define ROUNDS_PER_EVENT 8u
+/* Nodes of a dead domain removed at once; the rest is done when idle. */
+#define FORGET_AT_ONCE 2000u
+
+#define PAGE_WORD(page, field)                                              \
+    ((uint32_t XIDS_PEER *)(void XIDS_PEER *)((uint8_t XIDS_PEER *)(page) + \
+                                              offsetof(struct xenstore_domain_interface, field)))
+
+/* ---- the table of domains ---- */
+
+struct xids_xs_conn *xids_xs_server_domain(const struct xids_xs_server *s, uint16_t domid)
+{
+    struct xids_xs_conn **table = s->domains[domid >> 8];
+    return table != NULL ? table[domid & 0xff] : NULL;
+}
+
+/* The domain's place, whose table is there: reserve_slot has seen to it. */
+static void set_slot(struct xids_xs_server *s, uint16_t domid, struct xids_xs_conn *conn)
+{
+    struct xids_xs_conn **table = s->domains[domid >> 8];
+    if (table != NULL)
+        table[domid & 0xff] = conn;
+}
+
+static int reserve_slot(struct xids_xs_server *s, uint16_t domid)
+{
+    if (s->domains[domid >> 8] != NULL)
+        return 0;
+    size_t bytes = 256 * sizeof(struct xids_xs_conn *);
+    struct xids_xs_conn **table = xids_xs_get(s, bytes);
+    if (table == NULL)
+        return -XEN_ENOMEM;
+    __builtin_memset(table, 0, bytes);
+    s->domains[domid >> 8] = table;
+    return 0;
+}
+
+void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx, uint16_t domid), void *ctx)
+{
+    for (struct xids_xs_conn *c = s->rings, *next; c != NULL; c = next) {
+        next = c->next;
+        each(ctx, c->who.domid);
+    }
+}
+
+/* ---- rings ---- */
+
+/* The domain has broken the protocol: it is not served any more, and everybody else is. */
+static void ring_broken(struct xids_xs_conn *conn, uint32_t reason)
+{
+    conn->broken = true;
+    xids_xs_conn_reset(conn);
+    xids_peer_store_release(PAGE_WORD(conn->page, error), reason);
+}
+
+/* Answers into the ring, as many as fit. The domain is told when something changed. */
+static bool push(struct xids_xs_conn *conn)
+{
+    const void *bytes;
+    size_t len;
+    bool any = false;
+    while (!conn->broken && (len = xids_xs_server_output(conn, &bytes)) > 0) {
+        int n = xids_bytering_write(&conn->replies, bytes, (uint32_t)len);
+        if (n < 0) {
+            ring_broken(conn, XENSTORE_ERROR_RINGIDX);
+            break;
+        }
+        if (n == 0)
+            break;
+        xids_xs_server_sent(conn, (size_t)n);
+        any = true;
+    }
+    return xids_bytering_publish(&conn->replies) || any;
+}
+
+/* Requests out of the ring: one contiguous piece. The number of bytes taken. */
+static uint32_t pull(struct xids_xs_conn *conn)
+{
+    uint8_t chunk[XENSTORE_RING_SIZE];
+    const uint8_t XIDS_PEER *span;
+    size_t used;
+    if (!xids_xs_server_hungry(conn))
+        return 0;
+    int n = xids_bytering_peek(&conn->requests, &span, 1);
+    if (n < 0) {
+        ring_broken(conn, XENSTORE_ERROR_RINGIDX);
+        return 0;
+    }
+    if (n == 0)
+        return 0;
+    xids_peer_get(chunk, span, (size_t)n);
+    int rc = xids_xs_server_input(conn, &used, chunk, (size_t)n);
+    if (rc == -XEN_EBADMSG) {
+        ring_broken(conn, XENSTORE_ERROR_PROTO);
+        return 0;
+    }
+    if (xids_bytering_consume(&conn->requests, (uint32_t)used) < 0)
+        return 0;
+    return (uint32_t)used;
+}
+
+static void look_again(struct xids_xs_conn *conn)
+{
+    struct xids_xs_server *s = conn->server;
+    if (conn->again)
+        return;
+    conn->again = true;
+    conn->again_next = NULL;
+    *s->again_last = conn;
+    s->again_last = &conn->again_next;
+}
+
+void xids_xs_server_ring_event(struct xids_xs_conn *conn)
+{
+    struct xids_xs_server *s = conn->server;
+    bool notify = false;
+    unsigned int round = 0;
+    uint16_t domid = conn->who.domid;
+    for (; round < ROUNDS_PER_EVENT && !conn->broken; round++) {
+        uint32_t n = pull(conn);
+        if (conn->broken)
+            break;
+        bool room = xids_bytering_publish(&conn->requests);
+        bool said = push(conn);
+        notify = notify || room || said;
+        if (n == 0 && !said)
+            break;
+        /* A request may have released the domain it came from. */
+        if (xids_xs_server_domain(s, domid) != conn)
+            return;
+    }
+    if (round == ROUNDS_PER_EVENT)
+        look_again(conn);
+    if (notify && s->host.notify != NULL)
+        s->host.notify(s->host.ctx, conn, domid);
+}
+
+void xids_xs_ring_push(struct xids_xs_conn *conn)
+{
+    struct xids_xs_server *s = conn->server;
+    if (!conn->broken && push(conn) && s->host.notify != NULL)
+        s->host.notify(s->host.ctx, conn, conn->who.domid);
+}
+
+static int attach(struct xids_xs_conn *conn)
+{
+    const struct xids_bytering_layout in = xids_bytering_xenstore_requests(conn->page);
+    const struct xids_bytering_layout out = xids_bytering_xenstore_replies(conn->page);
+    int rc = xids_bytering_attach(&conn->requests, &in, false);
+    if (rc == 0)
+        rc = xids_bytering_attach(&conn->replies, &out, true);
+    return rc;
+}
+
+/* ---- coming ---- */
+
+/* All that a dead domain owned is gone: it can be said. */
+static void forgotten_free(struct xids_xs_server *s, struct forgotten **at)
+{
+    struct forgotten *f = *at;
+    *at = f->next;
+    xids_xs_fire_special(s, "@releaseDomain", f->domid, true, true);
+    xids_xs_put(s, f, sizeof(*f));
+}
+
+/* Goes on with the removal of what dead domains owned; true when there is more. */
+static bool forget_some(struct xids_xs_server *s, unsigned int max)
+{
+    while (s->forgotten != NULL) {
+        if (xids_store_forget_domain(s->store, s->forgotten->domid, max) != 0)
+            return true;
+        forgotten_free(s, &s->forgotten);
+    }
+    return false;
+}
+
+/* Serves the ring of a new connection from now on. */
+static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
+{
+    struct xids_xs_server *s = c->server;
+    c->page = page;
+    if (attach(c) < 0)
+        ring_broken(c, XENSTORE_ERROR_RINGIDX);
+    xids_peer_store_release(PAGE_WORD(page, server_features),
+                            XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY);
+    set_slot(s, c->who.domid, c);
+    if (events)
+        xids_xs_fire_special(s, "@introduceDomain", c->who.domid, true, true);
+    look_again(c); /* requests may be waiting already */
+}
+
+int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid,
+                             void XIDS_PEER *page, bool events)
+{
+    if (xids_xs_server_domain(s, domid) != NULL)
+        return -XEN_EEXIST;
+    int rc = reserve_slot(s, domid);
+    if (rc == 0)
+        rc = xids_xs_conn_new(s, conn, data, domid, true);
+    if (rc == 0)
+        bring_in(*conn, page, events);
+    return rc;
+}
+
+static int domid_arg(uint16_t *domid, const struct xids_xswire_str *arg)
+{
+    uint32_t v;
+    int rc = xids_xswire_decimal(&v, arg->s, arg->len, UINT16_MAX);
+    if (rc == 0)
+        *domid = (uint16_t)v;
+    return rc;
+}
+
+/* A known domain again: its channel is bound anew and what it had here is forgotten. */
+static int introduce_again(struct xids_xs_conn *c, uint32_t port)
+{
+    struct xids_xs_server *s = c->server;
+    int rc = s->host.rebind != NULL ? s->host.rebind(s->host.ctx, c, c->who.domid, port) : 0;
+    if (rc < 0)
+        return rc;
+    xids_xs_conn_reset(c);
+    c->broken = false;
+    xids_peer_store(PAGE_WORD(c->page, req_cons), 0);
+    xids_peer_store(PAGE_WORD(c->page, req_prod), 0);
+    xids_peer_store(PAGE_WORD(c->page, rsp_cons), 0);
+    xids_peer_store_release(PAGE_WORD(c->page, rsp_prod), 0);
+    xids_peer_store_release(PAGE_WORD(c->page, error), XENSTORE_ERROR_NONE);
+    if (attach(c) < 0)
+        return -XEN_EINVAL;
+    look_again(c);
+    return 0;
+}
+
+static int introduce_new(struct xids_xs_server *s, uint16_t domid, uint32_t port)
+{
+    struct xids_xs_conn *c = NULL;
+    void XIDS_PEER *page = NULL;
+    if (s->host.introduce == NULL)
+        return -XEN_EINVAL;
+    int rc = reserve_slot(s, domid);
+    if (rc == 0)
+        rc = xids_xs_conn_new(s, &c, NULL, domid, true);
+    if (rc < 0)
+        return rc;
+    rc = s->host.introduce(s->host.ctx, &page, c, domid, port);
+    if (rc < 0) {
+        xids_xs_conn_free(c);
+        return rc;
+    }
+    bring_in(c, page, true);
+    return 0;
+}
+
+/* Finishes the removal of what a dead domain owned. */
+static int forget_all(struct xids_xs_server *s, uint16_t domid)
+{
+    struct forgotten **at = &s->forgotten;
+    while (*at != NULL && (*at)->domid != domid)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return 0;
+    int rc;
+    do
+        rc = xids_store_forget_domain(s->store, domid, FORGET_AT_ONCE);
+    while (rc > 0);
+    if (rc == 0)
+        forgotten_free(s, at);
+    return rc;
+}
+
+int xids_xs_op_introduce(struct request *r)
+{
+    struct xids_xs_server *s = r->conn->server;
+    struct xids_xswire_str args[3];
+    uint16_t domid = 0;
+    uint32_t port = 0;
+    if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != 3 || domid_arg(&domid, &args[0]) < 0 ||
+        xids_xswire_decimal(&port, args[2].s, args[2].len, INT32_MAX) < 0 || port == 0)
+        return -XEN_EINVAL;
+    struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    if (c != NULL) {
+        if (c == r->conn)
+            return -XEN_EINVAL; /* it would take the ground from under its own answer */
+        int rc = introduce_again(c, port);
+        if (rc < 0)
+            return rc;
+    } else {
+        /* The number may have belonged to a domain that died: nothing of it may pass to this one. */
+        if (forget_all(s, domid) < 0)
+            return -XEN_ENOMEM;
+        int rc = introduce_new(s, domid, port);
+        if (rc < 0)
+            return rc;
+    }
+    xids_xs_reply_ok(r);
+    return 0;
+}
+
+/* ---- going ---- */
+
+void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
+{
+    struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    if (c == NULL || domid == 0)
+        return;
+    set_slot(s, domid, NULL);
+    /* Nobody may act with its rights any longer. */
+    for (struct xids_xs_conn *o = s->rings; o != NULL; o = o->next) {
+        if (o->who.target == domid)
+            o->who.target = -1;
+    }
+    struct forgotten *f = c->forgotten, **last = &s->forgotten;
+    c->forgotten = NULL;
+    *f = (struct forgotten){.domid = domid};
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = f;
+    xids_xs_conn_reset(c);
+    if (s->host.release != NULL)
+        s->host.release(s->host.ctx, c, domid);
+    xids_xs_conn_free(c);
+    (void)forget_some(s, FORGET_AT_ONCE);
+}
+
+void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid)
+{
+    struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    if (c == NULL || c->shutdown)
+        return;
+    c->shutdown = true;
+    xids_xs_fire_special(s, "@releaseDomain", domid, true, true);
+}
+
+bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max)
+{
+    struct xids_xs_conn *c = s->again;
+    if (c != NULL) {
+        s->again = c->again_next;
+        if (s->again == NULL)
+            s->again_last = &s->again;
+        c->again = false;
+        xids_xs_server_ring_event(c);
+    }
+    bool more = forget_some(s, max);
+    return xids_store_reap(s->store, max) || more || s->again != NULL;
+}
+
+/* The known domain that a request names; not the server's own. */
+static int known_domain(struct xids_xs_conn **conn, const struct request *r, const struct xids_xswire_str *arg,
+                        bool own)
+{
+    uint16_t domid = 0;
+    if (domid_arg(&domid, arg) < 0 || (domid == 0 && !own))
+        return -XEN_EINVAL;
+    *conn = xids_xs_server_domain(r->conn->server, domid);
+    return *conn != NULL ? 0 : -XEN_ENOENT;
+}
+
+int xids_xs_op_release(struct request *r)
+{
+    struct xids_xswire_str arg;
+    struct xids_xs_conn *c = NULL;
+    int rc = xids_xs_one_arg(r, &arg);
+    if (rc == 0)
+        rc = known_domain(&c, r, &arg, false);
+    if (rc < 0)
+        return rc;
+    xids_xs_server_release(r->conn->server, c->who.domid);
+    xids_xs_reply_ok(r);
+    return 0;
+}
+
+int xids_xs_op_resume(struct request *r)
+{
+    struct xids_xswire_str arg;
+    struct xids_xs_conn *c = NULL;
+    int rc = xids_xs_one_arg(r, &arg);
+    if (rc == 0)
+        rc = known_domain(&c, r, &arg, false);
+    if (rc < 0)
+        return rc;
+    c->shutdown = false;
+    xids_xs_reply_ok(r);
+    return 0;
+}
+
+int xids_xs_op_set_target(struct request *r)
+{
+    struct xids_xswire_str args[2];
+    struct xids_xs_conn *c = NULL, *target = NULL;
+    if (xids_xswire_split(args, 2, NULL, r->msg->payload, r->msg->len) != 2)
+        return -XEN_EINVAL;
+    int rc = known_domain(&c, r, &args[0], true);
+    if (rc == 0)
+        rc = known_domain(&target, r, &args[1], true);
+    if (rc < 0)
+        return rc;
+    c->who.target = target->who.domid;
+    xids_xs_reply_ok(r);
+    return 0;
+}
+
+int xids_xs_op_is_introduced(struct request *r)
+{
+    struct xids_xswire_str arg;
+    uint16_t domid = 0;
+    if (xids_xs_one_arg(r, &arg) < 0 || domid_arg(&domid, &arg) < 0)
+        return -XEN_EINVAL;
+    bool known = domid == DOMID_SELF || xids_xs_server_domain(r->conn->server, domid) != NULL;
+    xids_xs_reply(r, known ? "T" : "F", 2);
+    return 0;
+}
+
+int xids_xs_op_domain_path(struct request *r)
+{
+    static const char home[] = "/local/domain/";
+    struct xids_xswire_str arg;
+    uint16_t domid = 0;
+    char path[sizeof(home) + 6];
+    if (xids_xs_one_arg(r, &arg) < 0 || domid_arg(&domid, &arg) < 0)
+        return -XEN_EINVAL;
+    __builtin_memcpy(path, home, sizeof(home));
+    size_t len = sizeof(home) - 1 + xids_xswire_format_decimal(path + sizeof(home) - 1, domid);
+    xids_xs_reply(r, path, len + 1);
+    return 0;
+}
+
+/* ---- control ---- */
+
+static bool is(const struct xids_xswire_str *arg, const char *word)
+{
+    size_t len = xids_xswire_string(word).len - 1;
+    return arg->len == len && __builtin_memcmp(arg->s, word, len) == 0;
+}
+
+int xids_xs_op_control(struct request *r)
+{
+    static const char help[] = "Control commands:\ncheck\nprint <string>\nhelp\n";
+    struct xids_xs_server *s = r->conn->server;
+    struct xids_xswire_str args[2];
+    unsigned int n = xids_xswire_split(args, 2, NULL, r->msg->payload, r->msg->len);
+    if (n == 0)
+        return -XEN_EINVAL;
+    if (is(&args[0], "help")) {
+        xids_xs_reply(r, help, sizeof(help));
+        return 0;
+    }
+    if (is(&args[0], "check")) {
+        const char *broken = xids_store_check(s->store);
+        const struct xids_xswire_part part = xids_xswire_string(broken == NULL ? "OK" : broken);
+        xids_xs_reply_parts(r, &part, 1);
+        return 0;
+    }
+    if (is(&args[0], "print") && n == 2) {
+        if (s->host.print != NULL)
+            s->host.print(s->host.ctx, args[1].s, args[1].len);
+        xids_xs_reply_ok(r);
+        return 0;
+    }
+    return -XEN_EINVAL;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside the server. */
+#ifndef XIDS_XENSTORE_SERVER_IMPL_H
+#define XIDS_XENSTORE_SERVER_IMPL_H
+
+#include <xids/xs_server.h>
+
+#include "xenstore/store_impl.h"
+
+/* Output of one connection: requests wait beyond the first, events beyond the second. */
+#define OUT_STOP_SOCKET (256u * 1024u)
+#define OUT_STOP_DOMAIN (8u * 1024u)
+#define OUT_EVENTS_SOCKET (512u * 1024u)
+#define OUT_EVENTS_DOMAIN (16u * 1024u)
+
+/* Different paths that wait for one watch; then its own path stands for all. */
+#define PENDING_MAX 32u
+
+/* A name in the tree of watched paths. */
+struct watch_node {
+    struct watch_node *parent;
+    struct watch_node *kid[2];
+    struct watch_node *children; /* search tree, as in the store */
+    struct watch_node *first;    /* the same children as a list */
+    struct watch_node *next, *prev;
+    struct watch *watches, *watches_last;
+    const struct xids_store_node *was, *now; /* during the dispatch of a removal */
+    uint32_t hash;
+    uint16_t name_len;
+    char name[];
+};
+
+struct watch {
+    struct watch_node *at;
+    struct xids_xs_conn *conn;
+    struct watch *next, *prev;           /* at the same path */
+    struct watch *conn_next, *conn_prev; /* of the same connection */
+    struct watch *overflow_next;
+    struct pending *pending; /* events that wait for room */
+    uint64_t seq;
+    int32_t depth;   /* levels below that count, or -1: all */
+    uint16_t prefix; /* bytes of the path that a relative watch does not see */
+    uint16_t path_len;
+    uint8_t npending;
+    bool overflow; /* more than could be kept: one event for the watch's own path is due */
+    uint16_t token_len;
+    char token[];
+};
+
+struct pending {
+    struct pending *next;       /* of the connection, oldest first */
+    struct pending *watch_next; /* of the watch */
+    struct watch *watch;
+    uint16_t len;
+    char path[];
+};
+
+struct transaction {
+    struct transaction *next;
+    uint32_t id;
+    struct xids_store_tx *tx;
+};
+
+struct forgotten {
+    struct forgotten *next;
+    uint16_t domid;
+};
+
+struct out {
+    uint8_t *bytes;
+    size_t cap, start, end;
+};
+
+struct xids_xs_conn {
+    struct xids_xs_server *server;
+    void *data;
+    struct xids_xs_conn *next, *prev;             /* of its kind */
+    struct xids_xs_conn *ready_next, *ready_prev; /* ready_next == self: not in the list */
+    struct xids_store_who who;
+    bool ring;
+    bool broken;   /* has broken the protocol: nothing more is read or said */
+    bool shutdown; /* of a domain: it has shut down */
+    bool again;    /* of a ring: in the list of those to be looked at again */
+    struct xids_xs_conn *again_next;
+    /* input */
+    uint8_t head[XIDS_XSWIRE_HEADER];
+    uint32_t have; /* bytes of the partial message, header included */
+    uint8_t *partial;
+    uint32_t partial_cap;
+    /* output */
+    struct out out;
+    struct pending *pending, **pending_last;
+    struct watch *overflow, **overflow_last;
+    /* what it holds */
+    struct watch *watches;
+    uint32_t nwatches;
+    struct transaction *transactions;
+    uint32_t ntransactions, next_tx;
+    /* of a domain */
+    void XIDS_PEER *page;
+    struct xids_bytering requests, replies;
+    char home[24]; /* /local/domain/N */
+    uint8_t home_len;
+    struct forgotten *forgotten; /* made with the connection, so that its end needs no memory */
+};
+
+struct xids_xs_server {
+    struct xids_alloc alloc;
+    struct xids_xs_host host;
+    struct xids_xs_limits limits;
+    struct xids_store *store;
+    struct xids_store_path *path, *path2, *event_path;
+    struct xids_xs_conn *sockets, *rings;
+    struct xids_xs_conn **domains[256];
+    struct xids_xs_conn *ready, *ready_last;
+    struct watch_node *watch_top;
+    struct watch **matches;
+    uint32_t matches_cap;
+    uint64_t watch_seq;
+    struct xids_xs_server_stats stats;
+    struct forgotten *forgotten; /* domains whose nodes are still to be removed */
+    struct xids_xs_conn *again, **again_last;
+    struct out spare; /* a buffer for the next who needs one */
+    struct xids_xs_perm perms[XIDS_XSWIRE_PAYLOAD_MAX / 3 + 1];
+};
+
+/* One request in work. */
+struct request {
+    struct xids_xs_conn *conn;
+    const struct xids_xswire_msg *msg;
+    struct xids_store_tx *tx;
+    struct transaction *transaction;
+    bool answered;
+};
+
+/* ---- server.c ---- */
+void *xids_xs_get(struct xids_xs_server *s, size_t size);
+void xids_xs_put(struct xids_xs_server *s, void *mem, size_t size);
+int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid, bool ring);
+void xids_xs_conn_free(struct xids_xs_conn *conn);
+void xids_xs_conn_reset(struct xids_xs_conn *conn);
+void xids_xs_drop_transactions(struct xids_xs_conn *conn);
+
+/* ---- server_out.c ---- */
+int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room);
+void xids_xs_reply(struct request *r, const void *data, size_t len);
+void xids_xs_reply_parts(struct request *r, const struct xids_xswire_part *parts, unsigned int count);
+void xids_xs_reply_ok(struct request *r);
+void xids_xs_reply_error(struct request *r, int err);
+void xids_xs_event(struct watch *w, const char *path, size_t len);
+void xids_xs_out_flush_pending(struct xids_xs_conn *conn);
+void xids_xs_out_free(struct xids_xs_conn *conn);
+void xids_xs_watch_forget_pending(struct watch *w);
+void xids_xs_mark_ready(struct xids_xs_conn *conn);
+void xids_xs_unmark_ready(struct xids_xs_conn *conn);
+
+/* ---- server_watch.c ---- */
+int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const struct xids_store_path *p,
+                      const struct xids_xswire_str *token, int32_t depth, size_t prefix);
+int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path *p,
+                         const struct xids_xswire_str *token);
+void xids_xs_watch_remove_all(struct xids_xs_conn *conn);
+void xids_xs_fire(void *ctx, const struct xids_store_event *event);
+void xids_xs_fire_special(struct xids_xs_server *s, const char *name, uint16_t domid, bool plain, bool with_domid);
+void xids_xs_watch_free_all(struct xids_xs_server *s);
+
+/* ---- server_ops.c ---- */
+void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
+int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids_xswire_str *str, bool special,
+                 size_t *prefix);
+int xids_xs_one_arg(const struct request *r, struct xids_xswire_str *arg);
+
+/* ---- server_domain.c ---- */
+int xids_xs_op_introduce(struct request *r);
+int xids_xs_op_release(struct request *r);
+int xids_xs_op_resume(struct request *r);
+int xids_xs_op_set_target(struct request *r);
+int xids_xs_op_is_introduced(struct request *r);
+int xids_xs_op_domain_path(struct request *r);
+int xids_xs_op_control(struct request *r);
+void xids_xs_ring_push(struct xids_xs_conn *conn);
+
+#endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Transactions. base is the snapshot that the transaction began with, top the tree as it has changed it. For every
+ * path touched there is one entry, in the order of first touch: what was read of it that did not come from the
+ * transaction itself, and what it did to it. The changes are kept in order, to be done again on another tree.
+ */
+#include "xenstore/store_impl.h"
+
+/* Operations per path that a guest may touch: bounds the memory of a transaction that writes the same again. */
+#define OPS_PER_NODE 4u
+
+struct entry {
+    struct entry *chain; /* same bucket */
+    struct entry *next;  /* in order of first touch */
+    uint32_t hash;
+    uint8_t reads; /* enum read_kind: to be found the same at the end */
+    uint8_t own;   /* enum read_kind: now known from the transaction's own changes */
+    bool event;    /* changed */
+    bool removed;  /* with all that was below */
+    uint16_t len;
+    char path[];
+};
+
+struct op {
+    struct op *next;
+    struct entry *entry;
+    struct perms *perms;
+    enum write_kind kind;
+    uint32_t len;
+    char value[];
+};
+
+struct xids_store_tx {
+    struct xids_store_node *base, *top;
+    uint64_t version; /* of the tree in force when it began */
+    struct counts counts;
+    struct entry **buckets;
+    uint32_t nbuckets, nentries, nops, nremoved;
+    struct entry *first, **last;
+    struct op *ops, **ops_last;
+    struct op *pending;
+    bool failed; /* something could not be noted: it must not be put into force */
+};
+
+struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx)
+{
+    if (tx == NULL)
+        return (struct view){.top = &s->top};
+    return (struct view){.top = &tx->top, .counts = &tx->counts};
+}
+
+int xids_store_tx_start(struct xids_store *s, struct xids_store_tx **tx)
+{
+    struct xids_store_tx *t = xids_store_get(s, sizeof(*t));
+    if (t == NULL)
+        return -XEN_ENOMEM;
+    *t = (struct xids_store_tx){.base = s->top, .top = s->top, .version = s->version};
+    s->top->refs += 2;
+    t->last = &t->first;
+    t->ops_last = &t->ops;
+    *tx = t;
+    return 0;
+}
+
+static void op_free(struct xids_store *s, struct op *op)
+{
+    if (op == NULL)
+        return;
+    xids_store_perms_unref(s, op->perms);
+    xids_store_put(s, op, offsetof(struct op, value) + op->len);
+}
+
+void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx)
+{
+    for (struct entry *e = tx->first, *next; e != NULL; e = next) {
+        next = e->next;
+        xids_store_put(s, e, offsetof(struct entry, path) + e->len);
+    }
+    for (struct op *op = tx->ops, *next; op != NULL; op = next) {
+        next = op->next;
+        op_free(s, op);
+    }
+    op_free(s, tx->pending);
+    xids_store_put(s, tx->buckets, tx->nbuckets * sizeof(struct entry *));
+    xids_store_count_free(s, &tx->counts);
+    xids_store_node_unref(s, tx->base);
+    xids_store_node_unref(s, tx->top);
+    xids_store_put(s, tx, sizeof(*tx));
+}
+
+/* ---- entries ---- */
+
+/* The hash of a path out of its parts' hashes, so that prefixes cost nothing more. */
+static uint32_t path_hash(const struct xids_store_path *p, uint32_t depth)
+{
+    uint32_t h = 0;
+    for (uint32_t i = 0; i < depth; i++)
+        h = (h ^ p->parts[i].hash) * 0x9e3779b1u + i;
+    return h ^ (h >> 16);
+}
+
+static size_t prefix_len(const struct xids_store_path *p, uint32_t depth)
+{
+    size_t len = (size_t)p->parts[depth - 1].at + p->parts[depth - 1].len;
+    return len > 0 ? len : 1;
+}
+
+static struct entry *find(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth)
+{
+    if (tx->nbuckets == 0)
+        return NULL;
+    uint32_t hash = path_hash(p, depth);
+    size_t len = prefix_len(p, depth);
+    struct entry *e = tx->buckets[hash & (tx->nbuckets - 1)];
+    while (e != NULL && (e->hash != hash || e->len != len || __builtin_memcmp(e->path, p->bytes, len) != 0))
+        e = e->chain;
+    return e;
+}
+
+static int more_buckets(struct xids_store *s, struct xids_store_tx *tx)
+{
+    uint32_t n = tx->nbuckets == 0 ? 16 : tx->nbuckets * 2;
+    struct entry **buckets = xids_store_get(s, n * sizeof(struct entry *));
+    if (buckets == NULL)
+        return -XEN_ENOMEM;
+    __builtin_memset(buckets, 0, n * sizeof(struct entry *));
+    for (struct entry *e = tx->first; e != NULL; e = e->next) {
+        e->chain = buckets[e->hash & (n - 1)];
+        buckets[e->hash & (n - 1)] = e;
+    }
+    xids_store_put(s, tx->buckets, tx->nbuckets * sizeof(struct entry *));
+    tx->buckets = buckets;
+    tx->nbuckets = n;
+    return 0;
+}
+
+static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry, const struct xids_store_who *who,
+                 const struct xids_store_path *p)
+{
+    *entry = find(tx, p, p->depth);
+    if (*entry != NULL)
+        return 0;
+    if (!who->privileged && tx->nentries >= who->limits->tx_nodes)
+        return -XEN_ENOSPC;
+    if (tx->nentries >= tx->nbuckets) {
+        int rc = more_buckets(s, tx);
+        if (rc < 0)
+            return rc;
+    }
+    struct entry *e = xids_store_get(s, offsetof(struct entry, path) + p->len);
+    if (e == NULL)
+        return -XEN_ENOMEM;
+    uint32_t hash = path_hash(p, p->depth);
+    struct entry **bucket = &tx->buckets[hash & (tx->nbuckets - 1)];
+    *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)p->len};
+    __builtin_memcpy(e->path, p->bytes, p->len);
+    *bucket = e;
+    *tx->last = e;
+    tx->last = &e->next;
+    tx->nentries++;
+    *entry = e;
+    return 0;
+}
+
+/* Below something that the transaction has removed, everything is its own doing. */
+static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store_path *p)
+{
+    for (uint32_t depth = 2; tx->nremoved > 0 && depth <= p->depth; depth++) {
+        const struct entry *e = find(tx, p, depth);
+        if (e != NULL && e->removed)
+            return true;
+    }
+    return false;
+}
+
+int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                            const struct xids_store_path *p, unsigned int kinds)
+{
+    struct entry *e;
+    int rc = touch(s, tx, &e, who, p);
+    if (rc < 0) {
+        tx->failed = tx->failed || rc == -XEN_ENOMEM;
+        return rc;
+    }
+    kinds &= ~(unsigned int)(e->reads | e->own);
+    if (kinds != 0 && !is_own_doing(tx, p))
+        e->reads |= (uint8_t)kinds;
+    return 0;
+}
+
+int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                                const struct xids_store_path *p, enum write_kind kind, const void *value, size_t len,
+                                struct perms *perms)
+{
+    struct entry *e;
+    int rc = touch(s, tx, &e, who, p);
+    if (rc < 0)
+        return rc;
+    if (!who->privileged && tx->nops >= OPS_PER_NODE * who->limits->tx_nodes)
+        return -XEN_ENOSPC;
+    op_free(s, tx->pending);
+    tx->pending = xids_store_get(s, offsetof(struct op, value) + len);
+    if (tx->pending == NULL)
+        return -XEN_ENOMEM;
+    *tx->pending = (struct op){.entry = e, .perms = perms, .kind = kind, .len = (uint32_t)len};
+    if (perms != NULL)
+        perms->refs++;
+    if (len > 0)
+        __builtin_memcpy(tx->pending->value, value, len);
+    return 0;
+}
+
+void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done)
+{
+    struct op *op = tx->pending;
+    struct entry *e = op->entry;
+    (void)s;
+    tx->pending = NULL;
+    *tx->ops_last = op;
+    tx->ops_last = &op->next;
+    tx->nops++;
+    e->event = e->event || done;
+    switch (op->kind) {
+    case WROTE_VALUE:
+        e->own |= READ_ACCESS | READ_VALUE;
+        break;
+    case WROTE_DIR:
+        e->own |= READ_ACCESS;
+        break;
+    case WROTE_PERMS:
+        e->own |= READ_ACCESS | READ_PERMS;
+        break;
+    case WROTE_REMOVAL:
+        e->own |= READ_ACCESS | READ_VALUE | READ_PERMS | READ_CHILDREN;
+        tx->nremoved += !e->removed;
+        e->removed = true;
+        break;
+    }
+}
+
+bool xids_store_tx_has_event(const struct xids_store_tx *tx, const struct xids_store_path *p)
+{
+    const struct entry *e = find(tx, p, p->depth);
+    return e != NULL && e->event;
+}
+
+/* ---- the end ---- */
+
+static bool same_value(const struct xids_store_node *a, const struct xids_store_node *b)
+{
+    size_t la = a != NULL ? a->value_len : 0, lb = b != NULL ? b->value_len : 0;
+    return la == lb && (la == 0 || __builtin_memcmp(node_value(a), node_value(b), la) == 0);
+}
+
+/* The same names, and none of them removed and created again in the meantime. */
+static bool same_children(struct xids_store *s, const struct xids_store_node *a, const struct xids_store_node *b)
+{
+    const struct xids_store_node *ca = a != NULL ? a->children : NULL, *cb = b != NULL ? b->children : NULL;
+    if (ca == cb)
+        return true;
+    if (ca == NULL || cb == NULL || a->nchildren != b->nchildren || a->childbytes != b->childbytes)
+        return false;
+    uint32_t sp = 0;
+    s->stack[sp++].n = a->children;
+    while (sp > 0) {
+        struct xids_store_node *n = s->stack[--sp].n;
+        const struct xids_store_node *other = xids_store_child(b, n->hash, n->bytes, n->name_len);
+        if (other == NULL || (other != n && other->seq != n->seq))
+            return false;
+        for (unsigned int k = 0; k < 2; k++) {
+            if (n->kid[k] != NULL)
+                s->stack[sp++].n = n->kid[k];
+        }
+    }
+    return true;
+}
+
+/* Whether everything that the transaction has read is still so in the tree in force. */
+static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_who *who,
+                       struct xids_store_path *p)
+{
+    for (const struct entry *e = tx->first; e != NULL; e = e->next) {
+        if (e->reads == 0)
+            continue;
+        if (xids_store_path_set(s, p, e->path, e->len) < 0)
+            return false;
+        const struct xids_store_node *then, *now;
+        unsigned int access_then = xids_store_access_at(tx->base, who, p, &then);
+        unsigned int access_now = xids_store_access_at(s->top, who, p, &now);
+        if (then == now && (then != NULL || access_then == access_now))
+            continue;
+        if ((e->reads & READ_ACCESS) != 0 && ((then == NULL) != (now == NULL) || access_then != access_now))
+            return false;
+        if ((e->reads & READ_VALUE) != 0 && !same_value(then, now))
+            return false;
+        if ((e->reads & READ_PERMS) != 0 && (then != NULL ? then->perms : NULL) != (now != NULL ? now->perms : NULL))
+            return false;
+        if ((e->reads & READ_CHILDREN) != 0 && !same_children(s, then, now))
+            return false;
+    }
+    return true;
+}
+
+static int redo_one(struct xids_store *s, const struct view *v, struct op *op, const struct xids_store_who *who,
+                    struct xids_store_path *p)
+{
+    struct change c = {0};
+    int rc = xids_store_path_set(s, p, op->entry->path, op->entry->len);
+    if (rc < 0)
+        return rc;
+    switch (op->kind) {
+    case WROTE_VALUE:
+    case WROTE_DIR:
+        rc = xids_store_do_write(s, v, &c, who, p, op->value, op->len, op->kind == WROTE_DIR);
+        break;
+    case WROTE_REMOVAL:
+        rc = xids_store_do_rm(s, v, &c, who, p);
+        xids_store_node_unref(s, c.removed);
+        if (rc == -XEN_ENOENT)
+            rc = 0; /* somebody has removed it with its parent: as wanted */
+        break;
+    case WROTE_PERMS:
+        rc = xids_store_do_set_perms(s, v, who, p, op->perms);
+        c.done = rc == 0;
+        break;
+    }
+    op->entry->event = op->entry->event || c.done;
+    /* It was allowed in the snapshot; that it is not any more is news to the caller. */
+    return rc == -XEN_EACCES || rc == -XEN_ENOENT || rc == -XEN_EPERM ? -XEN_EAGAIN : rc;
+}
+
+/* Does the changes again on the tree in force; tx->top and tx->counts are then what would come into force. */
+static int redo(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                struct xids_store_path *p)
+{
+    xids_store_node_unref(s, tx->top);
+    tx->top = s->top;
+    s->top->refs++;
+    tx->counts.n = 0;
+    for (struct entry *e = tx->first; e != NULL; e = e->next)
+        e->event = false;
+    const struct view v = {.top = &tx->top, .counts = &tx->counts};
+    int rc = 0;
+    for (struct op *op = tx->ops; op != NULL && rc == 0; op = op->next)
+        rc = redo_one(s, &v, op, who, p);
+    return rc;
+}
+
+static void fire(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_node *old,
+                 struct xids_store_path *p)
+{
+    for (const struct entry *e = tx->first; e != NULL; e = e->next) {
+        if (!e->event || xids_store_path_set(s, p, e->path, e->len) < 0)
+            continue;
+        const struct xids_store_node *was = xids_store_find(old, p, p->depth);
+        const struct xids_store_node *is = xids_store_find(s->top, p, p->depth);
+        if (was == NULL && is == NULL)
+            continue; /* made and removed again: nobody has seen it */
+        const struct xids_store_event event = {.path = p,
+                                               .before = was != NULL ? was->perms : NULL,
+                                               .node = is != NULL ? is : was,
+                                               .parent = xids_store_find(s->top, p, p->depth - 1),
+                                               .removed = e->removed ? was : NULL,
+                                               .now = is,
+                                               .tx = tx};
+        xids_store_fire(s, &event);
+    }
+}
+
+/* Puts tx->top in the place of the tree in force. */
+static void come_into_force(struct xids_store *s, struct xids_store_tx *tx)
+{
+    struct xids_store_node *old = s->top;
+    s->top = tx->top;
+    tx->top = NULL;
+    for (uint32_t i = 0; i < tx->counts.n; i++)
+        xids_store_count_add(s, NULL, tx->counts.v[i].domid, tx->counts.v[i].delta);
+    s->version++;
+    fire(s, tx, old, s->scratch);
+    xids_store_node_unref(s, old);
+}
+
+static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
+{
+    if (tx->failed)
+        return -XEN_ENOMEM;
+    /* Whoever only reads has seen a snapshot: it came before all that has happened since. */
+    if (tx->ops == NULL)
+        return 0;
+    if (tx->version != s->version) {
+        int rc = still_true(s, tx, who, s->scratch) ? redo(s, tx, who, s->scratch) : -XEN_EAGAIN;
+        if (rc < 0)
+            return rc;
+    }
+    if (!who->privileged) {
+        int32_t delta = xids_store_count_delta(&tx->counts, who->domid);
+        if (delta > 0 && xids_store_owned(s, who->domid) + (uint32_t)delta > who->limits->nodes)
+            return -XEN_ENOSPC;
+    }
+    come_into_force(s, tx);
+    return 0;
+}
+
+int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
+{
+    int rc = commit(s, tx, who);
+    xids_store_tx_abort(s, tx);
+    (void)xids_store_reap(s, 256);
+    return rc;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside xids-xenstored: what its files share. */
+#ifndef XIDS_XENSTORE_XENSTORED_H
+#define XIDS_XENSTORE_XENSTORED_H
+
+#include <uv.h>
+#include <xids/xs_server.h>
+
+struct domains;
+
+struct daemon {
+    uv_loop_t loop;
+    struct xids_xs_server *server;
+    struct xids_xs_limits limits;
+    uv_poll_t listen_poll;
+    int listen_fd;
+    uv_check_t flush;
+    uv_idle_t idle;
+    uv_signal_t term, interrupt;
+    uv_pipe_t control;
+    bool control_open;
+    const char *control_path;
+    const char *socket_path;
+    const char *pid_file;
+    struct domains *domains; /* NULL with --no-domain-init */
+    uint64_t accepted;
+};
+
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+};
+
+/* ---- xenstored_log.c ---- */
+void log_open(enum log_level level, bool to_syslog);
+void log_msg(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool log_level_parse(enum log_level *level, const char *name);
+
+/* ---- xenstored_socket.c ---- */
+
+/* Listens on d->socket_path. 0 or a negative errno; says why. */
+int socket_open(struct daemon *d);
+void socket_close(struct daemon *d);
+
+/* Writes what there is for whom, and sees to work put off. After each thing that fed the server. */
+void flush_output(struct daemon *d);
+
+/* ---- xenstored_control.c ---- */
+int control_open(struct daemon *d);
+void control_close(struct daemon *d);
+
+/* ---- xenstored_domains.c ---- */
+
+/* Opens the hypervisor and brings in domain 0 when it has a ring. Fills in the host's functions before that. */
+int domains_open(struct daemon *d, struct xids_xs_host *host);
+int domains_start(struct daemon *d);
+void domains_close(struct daemon *d);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The domains' side: rings mapped by grant, their event channels, domain 0's own ring, and who has died. Over the
+ * platform and libxenctrl: on Xen or on the simulator, as the libraries decide.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xenctrl.h>
+
+#include <xids/platform_xen.h>
+
+#include "xenstore/xenstored.h"
+
+#define INFO_BATCH 256
+
+struct domain {
+    void XIDS_PEER *page;
+    evtchn_port_t port;
+    bool mapped; /* by grant; domain 0's ring is not */
+};
+
+struct domains {
+    struct daemon *daemon;
+    struct xids_platform *platform;
+    xc_interface *xc;
+    uv_poll_t poll;
+    evtchn_port_t virq;
+    /* Which connection a port belongs to. */
+    struct xids_xs_conn **by_port;
+    size_t ports;
+    void *own_ring; /* domain 0's */
+};
+
+static int remember_port(struct domains *m, evtchn_port_t port, struct xids_xs_conn *conn)
+{
+    if (port >= m->ports) {
+        size_t n = ((size_t)port + 1024) & ~(size_t)1023;
+        struct xids_xs_conn **v = realloc(m->by_port, n * sizeof(struct xids_xs_conn *));
+        if (v == NULL)
+            return -XEN_ENOMEM;
+        memset(v + m->ports, 0, (n - m->ports) * sizeof(struct xids_xs_conn *));
+        m->by_port = v;
+        m->ports = n;
+    }
+    m->by_port[port] = conn;
+    return 0;
+}
+
+static void close_port(struct domains *m, struct domain *dom)
+{
+    const struct xids_platform *p = m->platform;
+    if (dom->port == 0)
+        return;
+    if (dom->port < m->ports)
+        m->by_port[dom->port] = NULL;
+    (void)p->ops->evtchn_close(p->ctx, dom->port);
+    dom->port = 0;
+}
+
+static int bind_port(struct domains *m, struct domain *dom, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
+{
+    const struct xids_platform *p = m->platform;
+    int local = p->ops->evtchn_bind(p->ctx, domid, port);
+    if (local < 0)
+        return local;
+    dom->port = (evtchn_port_t)local;
+    int rc = remember_port(m, dom->port, conn);
+    if (rc < 0)
+        close_port(m, dom);
+    return rc;
+}
+
+/* ---- what the server asks ---- */
+
+static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+{
+    struct domains *m = ctx;
+    const struct xids_platform *p = m->platform;
+    struct domain *dom = xids_xs_conn_data(conn);
+    if (dom == NULL)
+        return;
+    close_port(m, dom);
+    if (dom->mapped && p->ops->unmap(p->ctx, dom->page, 1) < 0)
+        log_msg(LOG_LEVEL_WARNING, "domain %u: its ring cannot be unmapped", domid);
+    free(dom);
+    xids_xs_conn_set_data(conn, NULL);
+    log_msg(LOG_LEVEL_DEBUG, "domain %u released", domid);
+}
+
+static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
+{
+    struct domains *m = ctx;
+    const struct xids_platform *p = m->platform;
+    const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
+    struct domain *dom = calloc(1, sizeof(*dom));
+    if (dom == NULL)
+        return -XEN_ENOMEM;
+    int rc = p->ops->map(p->ctx, &dom->page, &ref, domid, 1, 0, NULL);
+    if (rc == 0) {
+        dom->mapped = true;
+        rc = bind_port(m, dom, conn, domid, port);
+    }
+    xids_xs_conn_set_data(conn, dom);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_WARNING, "domain %u cannot be introduced: %s", domid, strerror(-rc));
+        host_release(m, conn, domid);
+        return rc;
+    }
+    *page = dom->page;
+    log_msg(LOG_LEVEL_DEBUG, "domain %u introduced", domid);
+    return 0;
+}
+
+static int host_rebind(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
+{
+    struct domains *m = ctx;
+    struct domain *dom = xids_xs_conn_data(conn);
+    if (dom == NULL)
+        return -XEN_EINVAL;
+    close_port(m, dom);
+    return bind_port(m, dom, conn, domid, port);
+}
+
+static void host_notify(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+{
+    struct domains *m = ctx;
+    const struct domain *dom = xids_xs_conn_data(conn);
+    (void)domid;
+    if (dom != NULL && dom->port != 0)
+        (void)m->platform->ops->evtchn_notify(m->platform->ctx, dom->port);
+}
+
+static bool host_exists(void *ctx, uint16_t domid)
+{
+    struct domains *m = ctx;
+    xc_dominfo_t info;
+    return xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid;
+}
+
+/* ---- what happens ---- */
+
+struct known {
+    uint16_t *v;
+    size_t n, cap;
+};
+
+static void note_known(void *ctx, uint16_t domid)
+{
+    struct known *k = ctx;
+    if (k->n < k->cap)
+        k->v[k->n++] = domid;
+}
+
+/* Some domain has shut down or died. Xen does not say which: all are looked at, in one pass over both lists. */
+static void look_for_the_dead(struct domains *m)
+{
+    struct xids_xs_server *server = m->daemon->server;
+    struct xids_xs_server_stats st;
+    xc_domaininfo_t *info = calloc(INFO_BATCH, sizeof(*info));
+    uint8_t *alive = calloc(1, 0x8000 / 8);
+    xids_xs_server_stats(server, &st);
+    struct known known = {.v = calloc(st.domains + 1u, sizeof(uint16_t)), .cap = st.domains};
+    uint32_t first = 0;
+    int n = -1;
+    while (info != NULL && alive != NULL && known.v != NULL &&
+           (n = xc_domain_getinfolist(m->xc, first, INFO_BATCH, info)) > 0) {
+        for (int i = 0; i < n; i++) {
+            uint32_t flags = info[i].flags;
+            uint16_t domid = info[i].domain;
+            if ((flags & XEN_DOMINF_dying) == 0 && domid < 0x8000)
+                alive[domid / 8] |= (uint8_t)(1u << (domid % 8));
+            if ((flags & XEN_DOMINF_shutdown) != 0)
+                xids_xs_server_shutdown(server, domid);
+            first = domid + 1u;
+        }
+    }
+    if (n == 0) {
+        xids_xs_server_each_domain(server, note_known, &known);
+        for (size_t i = 0; i < known.n; i++) {
+            uint16_t domid = known.v[i];
+            if (domid != 0 && domid < 0x8000 && (alive[domid / 8] & (1u << (domid % 8))) == 0)
+                xids_xs_server_release(server, domid);
+        }
+    } else {
+        log_msg(LOG_LEVEL_ERROR, "the list of domains cannot be read");
+    }
+    free(known.v);
+    free(alive);
+    free(info);
+}
+
+static void on_ports(uv_poll_t *poll, int status, int events)
+{
+    struct domains *m = poll->data;
+    const struct xids_platform *p = m->platform;
+    int port;
+    (void)events;
+    if (status < 0)
+        return;
+    /* A bounded number, so that busy guests leave the sockets their turn. */
+    for (int i = 0; i < 64 && (port = p->ops->evtchn_pending(p->ctx)) > 0; i++) {
+        (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);
+        if ((evtchn_port_t)port == m->virq)
+            look_for_the_dead(m);
+        else if ((size_t)port < m->ports && m->by_port[port] != NULL)
+            xids_xs_server_ring_event(m->by_port[port]);
+    }
+    flush_output(m->daemon);
+}
+
+/* ---- domain 0 ---- */
+
+static int read_port(const char *path, uint32_t *port)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return -errno;
+    int n = fscanf(f, "%u", port);
+    (void)fclose(f);
+    return n == 1 ? 0 : -XEN_EINVAL;
+}
+
+/* The ring that domain 0's kernel has set aside for the store that runs in it. */
+static int own_ring_open(struct domains *m)
+{
+    const struct xids_platform *p = m->platform;
+    struct xids_xs_conn *conn;
+    uint32_t port = 0;
+    int rc = read_port("/proc/xen/xsd_port", &port);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc < 0)
+        return rc;
+    int fd = open("/proc/xen/xsd_kva", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    void *ring = mmap(NULL, XIDS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (ring == MAP_FAILED)
+        return -errno;
+    m->own_ring = ring;
+    struct domain *dom = calloc(1, sizeof(*dom));
+    if (dom == NULL)
+        return -XEN_ENOMEM;
+    rc = xids_xs_server_introduce(m->daemon->server, &conn, dom, (uint16_t)p->domid, (void XIDS_PEER *)(uintptr_t)ring,
+                                  false);
+    if (rc < 0) {
+        free(dom);
+        return rc;
+    }
+    return bind_port(m, dom, conn, (uint16_t)p->domid, port);
+}
+
+int domains_open(struct daemon *d, struct xids_xs_host *host)
+{
+    struct domains *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return -XEN_ENOMEM;
+    d->domains = m;
+    m->daemon = d;
+    /* The store cannot ask itself which domain it is in. */
+    int rc = xids_platform_xen_open_as(&m->platform, 0, XIDS_PLATFORM_XEN_NO_STATUS);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "no hypervisor (--no-domain-init serves the socket alone): %s", strerror(-rc));
+        return rc;
+    }
+    m->xc = xc_interface_open(NULL, NULL, 0);
+    if (m->xc == NULL)
+        return errno != 0 ? -errno : -XEN_EIO;
+    host->introduce = host_introduce;
+    host->rebind = host_rebind;
+    host->release = host_release;
+    host->notify = host_notify;
+    host->exists = host_exists;
+    host->ctx = m;
+    return 0;
+}
+
+int domains_start(struct daemon *d)
+{
+    struct domains *m = d->domains;
+    const struct xids_platform *p = m->platform;
+    int rc = p->ops->evtchn_bind_virq(p->ctx, VIRQ_DOM_EXC);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "VIRQ_DOM_EXC cannot be bound: %s", strerror(-rc));
+        return rc;
+    }
+    m->virq = (evtchn_port_t)rc;
+    rc = own_ring_open(m);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "domain 0's ring cannot be served: %s", strerror(-rc));
+        return rc;
+    }
+    rc = uv_poll_init(&d->loop, &m->poll, xids_platform_xen_event_fd(m->platform));
+    if (rc < 0)
+        return rc;
+    m->poll.data = m;
+    return uv_poll_start(&m->poll, UV_READABLE, on_ports);
+}
+
+static void host_forget(void *ctx, uint16_t domid)
+{
+    struct domains *m = ctx;
+    host_release(m, xids_xs_server_domain(m->daemon->server, domid), domid);
+}
+
+void domains_close(struct daemon *d)
+{
+    struct domains *m = d->domains;
+    if (m == NULL)
+        return;
+    d->domains = NULL;
+    if (d->server != NULL)
+        xids_xs_server_each_domain(d->server, host_forget, m);
+    if (m->own_ring != NULL)
+        (void)munmap(m->own_ring, XIDS_PAGE_SIZE);
+    if (m->xc != NULL)
+        (void)xc_interface_close(m->xc);
+    xids_platform_xen_close(m->platform);
+    free(m->by_port);
+    free(m);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The unix socket. Each wake-up reads once, as much as there is, lets the server carry out all of it and writes once
+ * for every connection that has got something.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "xenstore/xenstored.h"
+
+#define READ_BYTES (256u * 1024u)
+#define SLICE_PER_EVENT 500u
+
+struct client {
+    struct daemon *daemon;
+    struct xids_xs_conn *conn;
+    uv_poll_t poll;
+    int fd;
+    int events;    /* waited for */
+    uint8_t *rest; /* read, but the server wants its answers fetched first */
+    size_t rest_len;
+    bool closing;
+};
+
+/* One buffer for all: what is in it is used up, or kept aside, before the next read. */
+static uint8_t read_buffer[READ_BYTES];
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct client *c = handle->data;
+    (void)close(c->fd);
+    free(c->rest);
+    free(c);
+}
+
+static void client_close(struct client *c)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    xids_xs_server_disconnect(c->conn);
+    c->conn = NULL;
+    (void)uv_poll_stop(&c->poll);
+    uv_close((uv_handle_t *)&c->poll, on_closed);
+}
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static void wait_for(struct client *c, int events)
+{
+    if (c->events == events)
+        return;
+    c->events = events;
+    if (uv_poll_start(&c->poll, events, on_event) != 0)
+        client_close(c);
+}
+
+/* Writes what there is. False: the connection is gone. */
+static bool client_write(struct client *c)
+{
+    const void *bytes;
+    size_t len;
+    while ((len = xids_xs_server_output(c->conn, &bytes)) > 0) {
+        ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            client_close(c);
+            return false;
+        }
+        xids_xs_server_sent(c->conn, (size_t)n);
+    }
+    return true;
+}
+
+/* What to wait for next: room to write while there is output, more input while the server takes it. */
+static void client_rearm(struct client *c)
+{
+    const void *bytes;
+    int events = 0;
+    if (xids_xs_server_output(c->conn, &bytes) > 0)
+        events |= UV_WRITABLE;
+    if (c->rest_len == 0 && xids_xs_server_hungry(c->conn))
+        events |= UV_READABLE;
+    wait_for(c, events != 0 ? events : UV_WRITABLE);
+}
+
+/* Gives bytes to the server; keeps what it does not want yet. False: the connection is gone. */
+static bool client_feed(struct client *c, const uint8_t *bytes, size_t len)
+{
+    size_t used;
+    int rc = xids_xs_server_input(c->conn, &used, bytes, len);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_WARNING, "closing a connection: %s",
+                rc == -XEN_EBADMSG ? "it sent a message that is too long" : "out of memory");
+        /* What was answered before the fault is still due. */
+        if (client_write(c))
+            client_close(c);
+        return false;
+    }
+    if (used < len) {
+        uint8_t *rest = malloc(len - used);
+        if (rest == NULL) {
+            client_close(c);
+            return false;
+        }
+        memcpy(rest, bytes + used, len - used);
+        free(c->rest);
+        c->rest = rest;
+        c->rest_len = len - used;
+    }
+    return true;
+}
+
+static void client_read(struct client *c)
+{
+    ssize_t n;
+    do
+        n = recv(c->fd, read_buffer, sizeof(read_buffer), MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        client_close(c);
+    else
+        (void)client_feed(c, read_buffer, (size_t)n);
+}
+
+/* The server had enough; when its answers have gone it takes the rest. */
+static bool client_resume(struct client *c)
+{
+    while (c->rest_len > 0 && xids_xs_server_hungry(c->conn)) {
+        uint8_t *rest = c->rest;
+        size_t len = c->rest_len;
+        c->rest = NULL;
+        c->rest_len = 0;
+        bool alive = client_feed(c, rest, len);
+        free(rest);
+        if (!alive || !client_write(c))
+            return false;
+    }
+    return true;
+}
+
+static void on_event(uv_poll_t *poll, int status, int events)
+{
+    struct client *c = poll->data;
+    struct daemon *d = c->daemon;
+    if (status < 0) {
+        client_close(c);
+    } else {
+        if ((events & UV_WRITABLE) != 0 && client_write(c) && client_resume(c))
+            client_rearm(c);
+        if (!c->closing && (events & UV_READABLE) != 0)
+            client_read(c);
+    }
+    flush_output(d);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    flush_output(idle->data);
+}
+
+static void write_ready(struct daemon *d)
+{
+    struct xids_xs_conn *conn;
+    while ((conn = xids_xs_server_ready(d->server)) != NULL) {
+        struct client *c = xids_xs_conn_data(conn);
+        if (client_write(c) && client_resume(c))
+            client_rearm(c);
+    }
+}
+
+void flush_output(struct daemon *d)
+{
+    write_ready(d);
+    /* A little of what was put off; when that is not all, the loop comes back to it between the clients. */
+    if (xids_xs_server_idle(d->server, SLICE_PER_EVENT))
+        (void)uv_idle_start(&d->idle, on_idle);
+    else
+        (void)uv_idle_stop(&d->idle);
+    write_ready(d);
+}
+
+/* ---- listening ---- */
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+    struct daemon *d = poll->data;
+    (void)events;
+    if (status < 0)
+        return;
+    int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    struct client *c = calloc(1, sizeof(*c));
+    if (c == NULL || xids_xs_server_connect(d->server, &c->conn, c) < 0) {
+        log_msg(LOG_LEVEL_ERROR, "out of memory for a new connection");
+        free(c);
+        (void)close(fd);
+        return;
+    }
+    c->daemon = d;
+    c->fd = fd;
+    if (uv_poll_init(&d->loop, &c->poll, fd) != 0) {
+        xids_xs_server_disconnect(c->conn);
+        free(c);
+        (void)close(fd);
+        return;
+    }
+    c->poll.data = c;
+    d->accepted++;
+    wait_for(c, UV_READABLE);
+}
+
+/* A socket that nobody answers on is left from before; one that somebody does is not ours to take. */
+static int clear_stale(const struct sockaddr_un *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ? -EADDRINUSE : 0;
+    if (rc == 0 && errno == ECONNREFUSED && unlink(addr->sun_path) < 0 && errno != ENOENT)
+        rc = -errno;
+    (void)close(fd);
+    return rc;
+}
+
+/* Makes the folders above the socket, as C xenstored does for its run directory. */
+static void make_folders(const char *path)
+{
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    for (size_t i = 1; path[i] != '\0' && i < sizeof(folder); i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(folder, path, i);
+        folder[i] = '\0';
+        (void)mkdir(folder, 0755);
+    }
+}
+
+int socket_open(struct daemon *d)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    d->listen_fd = -1;
+    if (strlen(d->socket_path) >= sizeof(addr.sun_path)) {
+        log_msg(LOG_LEVEL_ERROR, "%s: the path is too long for a socket", d->socket_path);
+        return -ENAMETOOLONG;
+    }
+    strcpy(addr.sun_path, d->socket_path);
+    make_folders(d->socket_path);
+    int rc = clear_stale(&addr);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->socket_path,
+                rc == -EADDRINUSE ? "another xenstored is answering there" : strerror(-rc));
+        return rc;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t mask = umask(0177); /* nobody else may connect, not for a moment */
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, SOMAXCONN) < 0)
+        rc = -errno;
+    (void)umask(mask);
+    if (rc == 0)
+        rc = uv_poll_init(&d->loop, &d->listen_poll, fd);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->socket_path, strerror(-rc));
+        if (fd >= 0)
+            (void)close(fd);
+        return rc;
+    }
+    d->listen_fd = fd;
+    d->listen_poll.data = d;
+    return uv_poll_start(&d->listen_poll, UV_READABLE, on_connection);
+}
+
+static void close_client(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (handle->type == UV_POLL && ((uv_poll_t *)handle)->poll_cb == on_event)
+        client_close(handle->data);
+}
+
+void socket_close(struct daemon *d)
+{
+    if (d->listen_fd < 0)
+        return;
+    uv_walk(&d->loop, close_client, NULL);
+    uv_close((uv_handle_t *)&d->listen_poll, NULL);
+    (void)close(d->listen_fd);
+    (void)unlink(d->socket_path);
+    d->listen_fd = -1;
+}
