@@ -21,16 +21,17 @@ daemons=()
 # Stops the daemons, the last one started first, so that each can still say good-bye to those it leans on. Returns
 # non-zero when one of them did not end well.
 strike() {
-    local i pid fine=0
+    local i j pid fine=0
     for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
         pid=${daemons[i]}
         kill -TERM "$pid" 2>/dev/null
+        for ((j = 0; j < 250; j++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.02
+        done
         # One that hangs is killed; the demo has failed then.
-        (sleep 5 && kill -KILL "$pid") 2>/dev/null &
-        local watchdog=$!
+        kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null || fine=1
-        kill "$watchdog" 2>/dev/null
-        wait "$watchdog" 2>/dev/null
     done
     daemons=()
     return "$fine"
@@ -97,6 +98,7 @@ until_there xids-sim "$sim" status >"$folder/status.log"
 "$sim" exec -- "$(program xids-xenstored)" --foreground >"$folder/xenstored.log" 2>&1 &
 daemons+=($!)
 until_there xids-xenstored test -S "$XIDS_SIM_DIR/run/xenstored/socket"
+in_turn "$sim" domain introduce 0 || fail "domain 0 has no nodes"
 "$sim" exec -- "$(program xids-randomd)" --foreground --control "$folder/randomd.sock" >"$folder/randomd.log" 2>&1 &
 daemons+=($!)
 until_there xids-randomd test -S "$folder/randomd.sock"

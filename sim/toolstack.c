@@ -167,8 +167,24 @@ static int in_transaction(struct store *s, struct xids_sim_machine *m, domid_t d
     return rc;
 }
 
+/* The store knows domain 0 without being told. What is missing are the nodes that xen-init-dom0 writes on a host. */
+static int init_dom0(struct xids_sim_machine *m)
+{
+    struct store s;
+    int rc = store_connect(&s, m);
+    if (rc < 0)
+        return rc;
+    rc = put(&s, 0, "domid", "0", false);
+    if (rc == 0)
+        rc = put(&s, 0, "name", "Domain-0", false);
+    (void)close(s.fd);
+    return rc;
+}
+
 int xids_sim_introduce(struct xids_sim_machine *m, domid_t domid, const char *name)
 {
+    if (domid == 0)
+        return init_dom0(m);
     struct store s;
     uint64_t port = 0, page = 0;
     char id[16], page_text[24], port_text[24];
