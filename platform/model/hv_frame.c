@@ -2,6 +2,11 @@
 /* Pages: who owns them, how often they are mapped, and when they may be used again. */
 #include "platform/model/hv_block.h"
 
+static bool frame_used(struct xids_hv_block *b, uint32_t frame)
+{
+    return (hv_frame_bits(b)[frame / 64u] >> frame % 64u & 1u) != 0;
+}
+
 /* The first of count free frames in a row within [from, to], or 0. */
 static uint32_t run_find(struct xids_hv_block *b, uint32_t from, uint32_t to, uint32_t count)
 {
@@ -59,10 +64,12 @@ int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t 
             at = run_find(b, 1, b->frame_high, count);
     }
     if (at == 0) {
-        if (limit - b->frame_high < count)
+        /* From the free ones at the end on, into what was never used. */
+        for (at = b->frame_high + 1u; at > 1 && !frame_used(b, at - 1u);)
+            at--;
+        if (limit - at + 1u < count)
             return -XEN_ENOMEM;
-        at = b->frame_high + 1u;
-        b->frame_high += count;
+        b->frame_high = at + count - 1u;
     }
     b->frame_cursor = at + count > b->frame_high ? 1u : at + count;
     for (uint32_t i = at; i < at + count; i++) {
