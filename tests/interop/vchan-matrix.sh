@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# vchan between two domains of the simulator: xids and the real libxenvchan in all four pairs, over many ring orders, as
+# stream and as packets; and the end of either side by close and by kill -9, seen by the other. Then xids-vchan.
+#
+# xenstore is Debian's xenstored where it can be had, else xids-xenstored.
+set -u
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$XIDS_SRCDIR/tests/tap.sh"
+if [ "$XIDS_SANITIZED" = yes ]; then
+    tap_skip "vchan on the simulator" "its libraries and the real libxenvchan know no sanitizer"
+    tap_done
+    exit
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/xids-vchan.XXXXXX")
+export XIDS_SIM_DIR=$work/machine XIDS_SIM_LIBDIR=$XIDS_BUILDDIR/sim/lib
+export LD_LIBRARY_PATH=$XIDS_BUILDDIR/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+children=()
+
+# shellcheck disable=SC2317 # called by the trap
+leave() {
+    trap '' HUP INT TERM
+    "$sim" down >/dev/null 2>&1
+    for pid in "${children[@]}"; do
+        kill -TERM "$pid" 2>/dev/null
+    done
+    wait
+    rm -rf "$work"
+}
+trap leave EXIT
+trap 'exit 1' HUP INT TERM
+
+program() {
+    if [ -x "$XIDS_BUILDDIR/.libs/$1" ]; then
+        echo "$XIDS_BUILDDIR/.libs/$1"
+    else
+        echo "$XIDS_BUILDDIR/$1"
+    fi
+}
+sim=$(program xids-sim)
+tool=$(program xids-vchan)
+peer=$XIDS_BUILDDIR/tests/interop/.libs/vchan-peer
+[ -x "$peer" ] || peer=$XIDS_BUILDDIR/tests/interop/vchan-peer
+
+until_there() {
+    local i
+    for ((i = 0; i < 250; i++)); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.02
+    done
+    return 1
+}
+
+stage() {
+    "$sim" up --foreground >"$work/sim.log" 2>&1 &
+    children+=($!)
+    until_there "$sim" status || return
+    local debian store
+    debian=$("$XIDS_SRCDIR/tests/interop/debian-xen.sh" 2>"$work/debian.log")
+    if [ -n "$debian" ]; then
+        store=("$debian/usr/lib/xen-4.17/bin/xenstored" --no-fork)
+    else
+        store=("$(program xids-xenstored)" --foreground)
+    fi
+    "$sim" exec -- "${store[@]}" >"$work/xenstored.log" 2>&1 &
+    children+=($!)
+    until_there test -S "$XIDS_SIM_DIR/run/xenstored/socket" || return
+    server_domain=$("$sim" domain create --name server) || return
+    client_domain=$("$sim" domain create --name client)
+}
+
+# Sets path to one that no case had before: each runs in a shell of its own.
+next_path() {
+    path=/local/domain/$server_domain/data/vchan/$client_domain/$BASHPID
+}
+
+# run SIDE IMPLEMENTATION LEFT RIGHT MODE DUTY: one end, in its domain.
+run() {
+    local side=$1 domain=$server_domain other=$client_domain
+    [ "$side" = server ] || { domain=$client_domain other=$server_domain; }
+    # exec: so that killing the job kills the program.
+    exec "$sim" exec --domain "$domain" -- "$peer" "$2" "$side" "$other" "$path" "$3" "$4" "$5" "$6"
+}
+
+# pair SERVER CLIENT LEFT RIGHT MODE SERVER_DUTY CLIENT_DUTY: both ends; passes when both do.
+pair() {
+    local failed=0 first second
+    next_path
+    (run server "$1" "$3" "$4" "$5" "$6") &
+    first=$!
+    (run client "$2" "$3" "$4" "$5" "$7") &
+    second=$!
+    wait "$first" || { echo "the server failed"; failed=1; }
+    wait "$second" || { echo "the client failed"; failed=1; }
+    return "$failed"
+}
+
+# killed SERVER CLIENT WHO: the server or the client is killed; the other must get all bytes and see the end.
+killed() {
+    local duty_server=last duty_client=last first second victim watcher i pid='' status=0
+    next_path
+    [ "$3" = server ] && duty_server=die || duty_client=die
+    (run server "$1" 12 11 stream "$duty_server" >"$work/server.out") &
+    first=$!
+    (run client "$2" 12 11 stream "$duty_client" >"$work/client.out") &
+    second=$!
+    victim=$second watcher=$first
+    [ "$3" = client ] || { victim=$first watcher=$second; }
+    for ((i = 0; i < 250; i++)); do
+        pid=$(sed -n 's/^ready //p' "$work/$3.out")
+        [ -z "$pid" ] || break
+        sleep 0.02
+    done
+    [ -n "$pid" ] || { echo "it was never ready"; kill "$first" "$second"; return 1; }
+    kill -KILL "$pid"
+    wait "$watcher" || { echo "the other did not see it"; status=1; }
+    wait "$victim" 2>/dev/null
+    return "$status"
+}
+
+# A file through xids-vchan from one domain to the other.
+piped() {
+    local listener status=0
+    head -c 3000000 /dev/urandom >"$work/sent"
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" tool </dev/null >"$work/got" &
+    listener=$!
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 5 connect "$server_domain" tool <"$work/sent" || status=1
+    wait "$listener" || status=1
+    cmp "$work/sent" "$work/got" || status=1
+    return "$status"
+}
+
+early_client() {
+    local client status=0
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 10 connect "$server_domain" "$1" </dev/null >"$work/got" &
+    client=$!
+    sleep 0.3
+    echo late | "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" "$1" || status=1
+    wait "$client" || status=1
+    [ "$(cat "$work/got")" = late ] || status=1
+    return "$status"
+}
+
+nobody() {
+    local status=0
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 1 connect "$server_domain" nobody </dev/null || status=$?
+    [ "$status" -eq 1 ]
+}
+
+# What is in use besides the daemons' and domains' own must be as it was.
+in_use() {
+    "$sim" status | awk '/^(ports|grants|maps|shares)/'
+}
+
+clean() {
+    local i
+    for ((i = 0; i < 100; i++)); do
+        [ "$(in_use)" != "$before" ] || return 0
+        sleep 0.02
+    done
+    echo "before:"; echo "$before"; echo "now:"; in_use
+    return 1
+}
+
+stage
+tap_ok "the simulator, a xenstored and two domains are up" test $? -eq 0
+[ "$tap_failed" -eq 0 ] || { cat "$work"/*.log | sed 's/^/# /'; tap_done; exit; }
+sleep 0.2
+before=$(in_use)
+
+orders_any="10:11 11:10 12:12 13:15 11:16 16:11 20:20"
+orders_xids="10:12 12:10 10:19"
+for mode in stream packet; do
+    for pair in xids:libxenvchan libxenvchan:xids xids:xids; do
+        list=$orders_any
+        [ "${pair%:*}" != xids ] || list="$list $orders_xids"
+        for order in $list; do
+            tap_ok "server ${pair%:*}, client ${pair#*:}, orders ${order/:/ and }, $mode" \
+                pair "${pair%:*}" "${pair#*:}" "${order%:*}" "${order#*:}" "$mode" exchange exchange
+        done
+    done
+done
+for pair in xids:libxenvchan libxenvchan:xids xids:xids; do
+    tap_ok "server ${pair%:*} closes, client ${pair#*:} gets the last bytes and the end" \
+        pair "${pair%:*}" "${pair#*:}" 12 12 stream leave last
+    tap_ok "client ${pair#*:} closes, server ${pair%:*} gets the last bytes and the end" \
+        pair "${pair%:*}" "${pair#*:}" 12 12 stream last leave
+    tap_ok "server ${pair%:*} is killed, client ${pair#*:} gets the last bytes and the end" \
+        killed "${pair%:*}" "${pair#*:}" server
+    tap_ok "client ${pair#*:} is killed, server ${pair%:*} gets the last bytes and the end" \
+        killed "${pair%:*}" "${pair#*:}" client
+done
+tap_ok "xids-vchan carries a file between two domains" piped
+tap_ok "xids-vchan waits for a server that comes late" early_client late
+tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf 'long%.0s' {1..40})"
+tap_ok "xids-vchan gives up after its time" nobody
+tap_ok "no port, grant or mapping is left" clean
+tap_done
