@@ -391,7 +391,7 @@ static int check_header(struct xids_randomd_client *c)
     default:
         break;
     }
-    return h.len == want ? 0 : -XEN_EBADMSG;
+    return want != 0 && h.len == want ? 0 : -XEN_EBADMSG;
 }
 
 /* A DATA is complete, its bytes are in their place. */
@@ -503,21 +503,20 @@ static uint8_t *ask(struct xids_randomd_client *c, struct xids_randomd_io *io, u
     return at;
 }
 
-static void say_hello(struct xids_randomd_client *c, struct xids_randomd_io *io)
+static void say_hello(struct xids_randomd_client *c, struct xids_randomd_io *io, uint64_t now)
 {
     struct xids_blake2s b;
-    uint8_t own[8 + 32];
+    uint8_t own[16];
     uint8_t *at = ask(c, io, XIDS_RANDOMD_HELLO, HELLO_LEN, &(struct flight){.kind = FOR_HELLO});
     put16(at + 16, XIDS_RANDOMD_VERSION);
     put16(at + 18, XIDS_RANDOMD_VERSION);
-    /* Each HELLO has a nonce of its own, also when boots begin with equal configurations but unequal seeds. */
+    /* Each HELLO has a nonce of its own. It is public, so nothing of the generator goes into it. */
     put64(own, c->hellos++);
-    xids_rng_fill(&c->rng, own + 8, 32);
+    put64(own + 8, now);
     if (xids_blake2s_init(&b, 32, c->config.nonce, sizeof(c->config.nonce)) == 0) {
         xids_blake2s_update(&b, own, sizeof(own));
         xids_blake2s_final(&b, at + 24);
     }
-    xids_wipe(own, sizeof(own));
     __builtin_memcpy(at + 56, c->config.identity, sizeof(c->config.identity));
     c->want_hello = false;
 }
@@ -549,7 +548,7 @@ static struct xids_randomd_pull *next_pull(const struct xids_randomd_client *c)
 static void give(struct xids_randomd_client *c, struct xids_randomd_io *io, uint64_t now)
 {
     if (c->want_hello && has_room(c, io, HELLO_LEN))
-        say_hello(c, io);
+        say_hello(c, io, now);
     if (now >= c->seed_at) {
         c->want_seed = true;
         c->seed_at = UINT64_MAX;

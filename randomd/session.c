@@ -307,7 +307,8 @@ static bool take(struct xids_randomd_session *s, struct xids_randomd_io *io)
         s->have = (uint8_t)(s->have + n);
         if (s->have == XIDS_RANDOMD_HEADER) {
             struct randomd_header h = get_header(s->part);
-            if (h.len != length_of(h.type) || h.epoch != 0 || (h.type == XIDS_RANDOMD_CLIENT_BYE && h.id != 0)) {
+            if (length_of(h.type) == 0 || h.len != length_of(h.type) || h.epoch != 0 ||
+                (h.type == XIDS_RANDOMD_CLIENT_BYE && h.id != 0)) {
                 violation(s, io);
                 return false;
             }
