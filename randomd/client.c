@@ -51,6 +51,7 @@ struct xids_randomd_client {
     bool welcomed;
     bool want_hello;
     bool want_seed;
+    bool held; /* there is something to ask for, but not before retry_at */
 };
 
 size_t xids_randomd_client_size(void)
@@ -188,7 +189,7 @@ static void drop_session(struct xids_randomd_client *c)
     c->flying = c->head = 0;
     c->have = 0;
     c->epoch = 0;
-    c->welcomed = c->want_hello = false;
+    c->welcomed = c->want_hello = c->held = false;
     xids_wipe(c->part, sizeof(c->part));
     xids_wipe(c->seed, sizeof(c->seed));
     for (struct xids_randomd_pull *p = c->first; p != NULL; p = p->next)
@@ -553,6 +554,7 @@ static void give(struct xids_randomd_client *c, struct xids_randomd_io *io, uint
         c->want_seed = true;
         c->seed_at = UINT64_MAX;
     }
+    c->held = now < c->retry_at && (c->want_seed || next_pull(c) != NULL);
     if (c->want_hello || now < c->retry_at)
         return;
     if (c->want_seed && has_room(c, io, GET_LEN)) {
@@ -585,9 +587,7 @@ uint64_t xids_randomd_client_deadline(const struct xids_randomd_client *c)
 {
     if (!c->connected || c->error != 0)
         return UINT64_MAX;
-    if (c->want_seed || (c->welcomed && next_pull(c) != NULL))
-        return c->retry_at < c->seed_at ? c->retry_at : c->seed_at;
-    return c->seed_at;
+    return c->held && c->retry_at < c->seed_at ? c->retry_at : c->seed_at;
 }
 
 uint32_t xids_randomd_client_retry_ms(const struct xids_randomd_client *c)

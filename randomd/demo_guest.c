@@ -70,9 +70,11 @@ static void tell(struct demo *d, bool first)
     fingerprint(print, d->client);
     printf("domain %u: seed fingerprint %s grade %s, ", d->platform->domid, print,
            grades[xids_randomd_client_grade(d->client)]);
+    bool mib = d->pull.len % (1u << 20) == 0;
     if (first && d->pull.len > 0)
-        printf("first seed after %" PRIu64 " us, %zu KiB pulled at %.1f MB/s\n", (d->seeded - d->started) / 1000,
-               d->pull.len / 1024, (double)d->pull.len * 1000.0 / (double)(d->pull_took > 0 ? d->pull_took : 1));
+        printf("first seed after %" PRIu64 " us, %zu %s pulled at %.1f MB/s\n", (d->seeded - d->started) / 1000,
+               mib ? d->pull.len >> 20 : d->pull.len, mib ? "MiB" : "bytes",
+               (double)d->pull.len * 1000.0 / (double)(d->pull_took > 0 ? d->pull_took : 1));
     else
         printf("epoch %016" PRIx64 "\n", xids_randomd_client_epoch(d->client));
     fflush(stdout);
@@ -168,6 +170,7 @@ static int sleep_till_news(struct demo *d)
     return rc;
 }
 
+/* 0: sleep, 1: there is more to do, or an error. */
 static int turn(struct demo *d)
 {
     if (!d->connected && now_ns() >= d->retry_at) {
@@ -179,16 +182,16 @@ static int turn(struct demo *d)
             d->retry_at = now_ns() + 20 * MS; /* between two channels */
     }
     if (!d->connected)
-        return sleep_till_news(d);
+        return 0;
     int rc = xids_randomd_client_serve(d->client, d->ch, now_ns());
     if (rc < 0) {
         if (rc != -XEN_ENOTCONN)
             fprintf(stderr, "xids-entropy-demo: channel: %s\n", strerror(-rc));
         disconnect(d);
         d->retry_at = now_ns();
-        return 0;
+        return 1;
     }
-    return rc == 0 ? sleep_till_news(d) : 0;
+    return rc;
 }
 
 static void look(struct demo *d)
@@ -214,7 +217,7 @@ static int run(struct demo *d, bool stay)
         if (rc < 0)
             return rc;
         look(d);
-        if (!d->said && d->connected && finished(d) && xids_randomd_client_deadline(d->client) != 0) {
+        if (!d->said && d->connected && finished(d)) {
             tell(d, first);
             d->said = true;
             first = false;
@@ -224,6 +227,10 @@ static int run(struct demo *d, bool stay)
         }
         if (now_ns() >= d->give_up)
             return -XEN_ETIMEDOUT;
+        if (rc == 0)
+            rc = sleep_till_news(d);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }

@@ -184,6 +184,9 @@ static int open_store(struct daemon *d)
 static int open_platform(struct daemon *d)
 {
     int rc = xids_platform_xen_open(&d->platform, XIDS_PLATFORM_XEN_NO_STATUS);
+    /* Every other domain finds its number in its home; domain 0 only if somebody has put it there. */
+    if (rc == -XEN_ENOENT)
+        rc = xids_platform_xen_open_as(&d->platform, 0, XIDS_PLATFORM_XEN_NO_STATUS);
     if (rc < 0) {
         log_line(SAY_ERROR, "Xen's devices: %s", strerror(-rc));
         return rc;
