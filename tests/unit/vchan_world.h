@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Two domains in one process for the tests of vchan, with counted calls, injected failures and deaths. */
+/* Two domains of the model for the tests of vchan, with counted calls, injected failures and deaths. */
 #ifndef XIDS_TESTS_UNIT_VCHAN_WORLD_H
 #define XIDS_TESTS_UNIT_VCHAN_WORLD_H
 
@@ -29,13 +29,13 @@ bool world_failed(const struct world *w);
 
 /* The process dies: mappings and shares go with their notifications, ports close. */
 void world_kill(struct world *w, int d);
-/* The domain dies: no notification of any kind. */
+/* The domain dies: no notification of any kind. Another one with its id takes its place. */
 void world_destroy(struct world *w, int d);
 
 /* The memory of a grant reference that a domain gave, as the other side sees it. */
 uint8_t *world_page(struct world *w, int d, grant_ref_t ref);
 
-/* How many pages mapped read-only the domain has. */
+/* How many pages the domain has mapped read-only. */
 unsigned int world_readonly_pages(const struct world *w, int d);
 
 /* A channel between both, made and connected; its memory is malloc'ed. */
