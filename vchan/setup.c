@@ -228,10 +228,14 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     return rc;
 }
 
-/* Whether nobody can be reading what we wrote any more. */
+/*
+ * Whether nobody can be reading what we wrote any more. Looks at the live byte itself: a channel that broke has noticed
+ * nothing since, not even that its client came.
+ */
 static bool alone(const struct xids_vchan *ch)
 {
-    return ch->gone || (ch->server && !ch->connected);
+    uint8_t live = xids_peer_load8_acquire(ch->peer_live);
+    return ch->gone || live == VCHAN_GONE || (live == VCHAN_NOT_YET && !ch->connected);
 }
 
 /* Zeroes what may hold secrets, except what a living peer has still to read: that reader must not take zeros for it. */
