@@ -547,7 +547,7 @@ END_TEST
 static _Noreturn void rampage(unsigned int seed)
 {
     uint32_t x = seed * 2654435761u + 1u;
-    uint32_t map[8] = {0}, share[8] = {0}, first, frames[3], owners[3] = {zero, five, six};
+    uint32_t map[8] = {0}, share[8] = {0}, first = 1, frames[3], owners[3] = {zero, five, six};
     grant_ref_t refs[8][3] = {{0}};
     for (;;) {
         x = x * 1664525u + 1013904223u;
