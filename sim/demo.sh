@@ -116,8 +116,10 @@ for ((i = 1; i <= guests; i++)); do
 done
 
 say
-say "What is in xenstore now (no secret ever is):"
-in_turn "$sim" exec -- "$(program xids-demo-tree)" / || fail "the tree could not be read"
+say "What xenstore says of domain 0 and of the first guest (never anything secret):"
+for path in /local/domain/0 "/local/domain/${domids[0]}"; do
+    in_turn "$sim" exec -- "$(program xids-demo-tree)" "$path" || fail "the tree could not be read"
+done
 
 say
 for domid in "${domids[@]}"; do

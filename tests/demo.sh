@@ -51,7 +51,7 @@ interrupted() {
 }
 
 tap_ok "three guests get their entropy, each its own" plays
-for seconds in 0.005 0.03 0.08 0.15 0.25 0.4; do
+for seconds in 0.005 0.02 0.04 0.06 0.09 0.12 0.2; do
     tap_ok "SIGINT after $seconds s leaves nothing behind" interrupted INT "$seconds"
     tap_ok "SIGTERM after $seconds s leaves nothing behind" interrupted TERM "$seconds"
 done
