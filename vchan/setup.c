@@ -221,7 +221,10 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     if (rc == 0) {
         xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
         (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
-        rc = platform->ops->evtchn_notify(platform->ctx, ch->port);
+        /* Again after we were seen: a server that ended meanwhile may have wiped the rings (wipe_rings). */
+        xids_peer_fence();
+        bool refused = xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE;
+        rc = refused ? -XEN_ECONNREFUSED : platform->ops->evtchn_notify(platform->ctx, ch->port);
     }
     if (rc < 0)
         give_back(ch);
@@ -229,25 +232,21 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
 }
 
 /*
- * Whether nobody can be reading what we wrote any more. Looks at the live byte itself: a channel that broke has noticed
- * nothing since, not even that its client came.
+ * Zeroes what may hold secrets, except what a living peer has still to read: that reader must not take zeros for it.
+ * Our own live byte is 0 by now, so that a client that comes this moment is either seen here or turns back.
  */
-static bool alone(const struct xids_vchan *ch)
-{
-    uint8_t live = xids_peer_load8_acquire(ch->peer_live);
-    return ch->gone || live == VCHAN_GONE || (live == VCHAN_NOT_YET && !ch->connected);
-}
-
-/* Zeroes what may hold secrets, except what a living peer has still to read: that reader must not take zeros for it. */
 static void wipe_rings(struct xids_vchan *ch)
 {
+    xids_peer_fence();
+    uint8_t live = xids_peer_load8_acquire(ch->peer_live);
+    bool alone = ch->gone || live == VCHAN_GONE || (ch->server && live == VCHAN_NOT_YET);
     if (ch->wipe_in)
         xids_vchan_wipe_(&ch->in.at, 0, ch->in.at.size);
     if (!ch->wipe_out)
         return;
-    if (alone(ch)) {
+    if (alone) {
         xids_vchan_wipe_(&ch->out.at, 0, ch->out.at.size);
-    } else if (ch->error == 0 && xids_vchan_look_out_(ch) >= 0) {
+    } else if (ch->error != -XEN_EBADMSG && xids_bytering_look(&ch->out) >= 0) {
         uint32_t unread = ch->out.published - ch->out.peer;
         xids_vchan_wipe_(&ch->out.at, ch->out.published, ch->out.at.size - unread);
     }
@@ -262,10 +261,10 @@ void xids_vchan_fini(struct xids_vchan *ch)
         (void)xids_bytering_publish(&ch->out);
         (void)xids_bytering_publish(&ch->in);
     }
-    (void)xids_vchan_state(ch);
-    wipe_rings(ch);
     /* Release: whoever sees the end sees all that we published before. */
     xids_peer_store8_release(ch->own_live, VCHAN_GONE);
+    if (ch->wipe_in || ch->wipe_out)
+        wipe_rings(ch);
     (void)platform->ops->evtchn_notify(platform->ctx, ch->port);
     give_back(ch);
 }
