@@ -59,7 +59,8 @@ static struct perms *inherited(struct xids_store *s, struct perms *from, const s
         if (list == NULL)
             return NULL;
     }
-    __builtin_memcpy(list, from->e, bytes);
+    for (uint32_t i = 0; i < from->count; i++)
+        list[i] = from->e[i];
     list[0].domid = who->domid;
     struct perms *perms = xids_store_perms_get(s, list, from->count);
     if (list != e)

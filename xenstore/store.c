@@ -38,6 +38,8 @@ static int seed_node(struct xids_store *s, const char *path, const struct xids_x
             n = xids_store_node_new(s, &s->scratch->parts[0], part_name(s->scratch, 0), perms, NULL, 0);
         if (n != NULL) {
             *d.slot = n;
+            d.dir->nchildren++;
+            d.dir->childbytes += n->name_len + 1u;
             xids_store_count_add(s, NULL, s->owner, 1);
         } else if (rc == 0) {
             rc = -XEN_ENOMEM;
