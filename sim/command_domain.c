@@ -29,6 +29,8 @@ static int introduce(const char *dir, domid_t domid, bool need)
     if (rc == 0)
         rc = xids_sim_introduce(&m, domid, name);
     xids_sim_machine_detach(&m);
+    if (rc == 0)
+        rc = xids_sim_ask(name, dir, "connect %u", domid);
     return !need && no_store(rc) ? 0 : rc;
 }
 

@@ -7,6 +7,7 @@
  *                              ID are closed
  *     create DOMID FLAGS NAME  a domain (DOMID -1: the next free); answers "ok DOMID"
  *     destroy DOMID, pause DOMID, unpause DOMID, shutdown DOMID REASON, resume DOMID
+ *     connect DOMID            it has been introduced to xenstored
  *     name DOMID               answers "ok NAME"
  *     status                   answers "ok" and counters as WORD=NUMBER
  *     stop                     answers, then the daemon ends

@@ -45,6 +45,10 @@ int xids_sim_guest_create(struct xids_sim_daemon *d, int domid, uint32_t flags, 
 /* Ends the daemon's part of it; what the hypervisor knows is the caller's. NULL: no such guest. */
 struct xids_sim_guest *xids_sim_guest_find(struct xids_sim_daemon *d, domid_t domid);
 void xids_sim_guest_close(struct xids_sim_guest *g);
+
+/* The domain has been introduced to a store: its xenstore ring is used from now on. Again: it is another store. */
+int xids_sim_guest_connect(struct xids_sim_guest *g);
+
 const char *xids_sim_guest_name(const struct xids_sim_guest *g);
 
 /* The local clients of all guests' xenstore connections. */

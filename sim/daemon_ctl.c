@@ -182,6 +182,9 @@ static void request(struct xids_sim_conn *c, const char *line)
         rc = xids_hv_domain_shutdown(hv_of(c), id, (uint32_t)argument);
     } else if (strcmp(verb, "resume") == 0) {
         rc = xids_hv_domain_resume(hv_of(c), id);
+    } else if (strcmp(verb, "connect") == 0) {
+        struct xids_sim_guest *g = xids_sim_guest_find(c->daemon, id);
+        rc = g != NULL ? xids_sim_guest_connect(g) : id == 0 ? 0 : -ESRCH;
     } else if (strcmp(verb, "name") == 0) {
         const struct xids_sim_guest *g = xids_sim_guest_find(c->daemon, id);
         rc = g != NULL || id == 0 ? 0 : -ESRCH;

@@ -38,15 +38,22 @@ struct xids_sim_guest {
     uint32_t owner;
     int queue;
     evtchn_port_t store_port, console_port;
+    uint8_t *store_page;
     struct xids_bytering requests, replies, console_out, console_in;
     struct xids_mux *mux;
     struct client *clients;
-    bool broken; /* the store broke the ring: nothing more goes through it */
+    bool connected; /* the store has taken the ring up */
+    bool broken;    /* the store broke the ring: nothing more goes through it */
     bool closing, serving, again;
     unsigned int handles; /* of libuv, still to be closed */
     uv_poll_t poll;
+    uv_timer_t settle;
     uv_pipe_t xenbus, console;
 };
+
+/* An introduction is complete so many milliseconds after its event: C xenstored sends that first, then clears the ring.
+ */
+#define SETTLE_MS 50u
 
 static void *heap_get(void *ctx, size_t size)
 {
@@ -250,7 +257,7 @@ static void serve(struct xids_sim_guest *g)
     g->serving = true;
     while (g->again && !g->closing) {
         g->again = false;
-        while (!g->broken && serve_store(g)) {
+        while (g->connected && !g->broken && serve_store(g)) {
         }
         serve_console(g);
         /* A kick may remove the client it is for, never another. */
@@ -265,6 +272,13 @@ static void serve(struct xids_sim_guest *g)
     g->serving = false;
 }
 
+static void on_settled(uv_timer_t *timer)
+{
+    struct xids_sim_guest *g = timer->data;
+    if (!g->connected && xids_sim_guest_connect(g) < 0)
+        g->broken = true;
+}
+
 static void on_events(uv_poll_t *poll, int status, int events)
 {
     struct xids_sim_guest *g = poll->data;
@@ -272,10 +286,14 @@ static void on_events(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     ssize_t n = read(g->queue, ports, sizeof(ports));
-    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(ports[0]); i++)
+    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(ports[0]); i++) {
         if (xids_hv_evtchn_take(hv_of(g), g->owner, ports[i]) == 1 &&
             xids_hv_evtchn_unmask(hv_of(g), g->owner, ports[i]) < 0) {
         }
+        /* Somebody introduced the domain, and will perhaps not tell us. */
+        if (ports[i] == g->store_port && !g->connected && !uv_is_active((const uv_handle_t *)&g->settle))
+            (void)uv_timer_start(&g->settle, on_settled, SETTLE_MS, 0);
+    }
     serve(g);
 }
 
@@ -318,13 +336,13 @@ static int build(struct xids_sim_guest *g)
     if (g->queue < 0)
         return g->queue;
     uint8_t *page = g->daemon->machine.ram + (size_t)(first - 1) * XIDS_PAGE_SIZE;
-    struct xids_bytering_layout at[4] = {xids_bytering_xenstore_requests(page + XIDS_PAGE_SIZE),
-                                         xids_bytering_xenstore_replies(page + XIDS_PAGE_SIZE),
-                                         xids_bytering_console_output(page), xids_bytering_console_input(page)};
+    g->store_page = page + XIDS_PAGE_SIZE;
+    struct xids_bytering_layout at[2] = {xids_bytering_console_output(page), xids_bytering_console_input(page)};
     const int more[] = {
-        xids_hv_evtchn_adopt(hv, g->owner, g->store_port),   xids_hv_evtchn_adopt(hv, g->owner, g->console_port),
-        xids_bytering_attach(&g->requests, &at[0], true),    xids_bytering_attach(&g->replies, &at[1], false),
-        xids_bytering_attach(&g->console_out, &at[2], true), xids_bytering_attach(&g->console_in, &at[3], false),
+        xids_hv_evtchn_adopt(hv, g->owner, g->store_port),
+        xids_hv_evtchn_adopt(hv, g->owner, g->console_port),
+        xids_bytering_attach(&g->console_out, &at[0], true),
+        xids_bytering_attach(&g->console_in, &at[1], false),
     };
     return first_below_zero(more, sizeof(more) / sizeof(more[0]));
 }
@@ -359,6 +377,9 @@ static int open_doors(struct xids_sim_guest *g)
     if (rc < 0)
         return rc;
     g->poll.data = g;
+    g->handles++;
+    (void)uv_timer_init(&g->daemon->loop, &g->settle);
+    g->settle.data = g;
     g->handles++;
     rc = uv_poll_start(&g->poll, UV_READABLE, on_events);
     if (rc == 0)
@@ -402,6 +423,34 @@ int xids_sim_guest_create(struct xids_sim_daemon *d, int domid, uint32_t flags, 
     return rc;
 }
 
+int xids_sim_guest_connect(struct xids_sim_guest *g)
+{
+    struct xids_bytering_layout at[2] = {xids_bytering_xenstore_requests(g->store_page),
+                                         xids_bytering_xenstore_replies(g->store_page)};
+    /* Another store than before knows nothing of what clients have there: they have to begin again. */
+    struct xids_mux *fresh = g->connected ? xids_mux_new(&heap) : g->mux;
+    if (fresh == NULL)
+        return -ENOMEM;
+    if (g->connected) {
+        for (struct client *c = g->clients, *next; c != NULL; c = next) {
+            next = c->next;
+            if (c->mux != NULL)
+                client_cut(c);
+        }
+        xids_mux_free(g->mux);
+        g->mux = fresh;
+    }
+    int rc = xids_bytering_attach(&g->requests, &at[0], true);
+    if (rc == 0)
+        rc = xids_bytering_attach(&g->replies, &at[1], false);
+    if (rc < 0)
+        return rc;
+    g->connected = true;
+    g->broken = false;
+    serve(g);
+    return 0;
+}
+
 struct xids_sim_guest *xids_sim_guest_find(struct xids_sim_daemon *d, domid_t domid)
 {
     struct xids_sim_guest *g = d->guests;
@@ -436,6 +485,7 @@ void xids_sim_guest_close(struct xids_sim_guest *g)
     }
     g->handles++; /* not to be freed before the last of these lines */
     close_handle((uv_handle_t *)&g->poll);
+    close_handle((uv_handle_t *)&g->settle);
     close_handle((uv_handle_t *)&g->xenbus);
     close_handle((uv_handle_t *)&g->console);
     if (g->queue >= 0)

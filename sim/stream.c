@@ -17,6 +17,7 @@ struct xids_sim_stream {
     void *ctx;
     size_t have; /* input not taken yet */
     bool writing, reading, closing, kicking;
+    bool ended; /* the other side will send no more; what came before is still to be taken */
     uint8_t input[INPUT_BYTES];
     uint8_t out[WRITE_BYTES];
 };
@@ -54,10 +55,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct xids_sim_stream *s = stream->data;
     (void)buf;
     if (n < 0) {
-        fail(s);
-        return;
+        s->ended = true;
+        (void)uv_read_stop(stream);
+        if (n != UV_EOF)
+            s->have = 0;
+    } else {
+        s->have += (size_t)n;
     }
-    s->have += (size_t)n;
     xids_sim_stream_kick(s);
 }
 
@@ -109,7 +113,9 @@ void xids_sim_stream_kick(struct xids_sim_stream *s)
     if (!s->closing)
         flush(s);
     s->kicking = false;
-    if (s->closing)
+    if (s->ended && s->have == 0)
+        fail(s);
+    if (s->closing || s->ended)
         return;
     bool wanted = s->have < sizeof(s->input);
     if (wanted && !s->reading)

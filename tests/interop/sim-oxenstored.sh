@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# Debian's unmodified oxenstored serves the domains of a simulated machine.
+set -u
+# shellcheck source-path=SCRIPTDIR source=sim-store.sh
+. "$XIDS_SRCDIR/tests/interop/sim-store.sh"
+store_cases oxenstored
