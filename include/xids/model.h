@@ -26,6 +26,8 @@ enum xids_model_flags {
      */
     XIDS_MODEL_SEPARATE = 1u << 0,
     XIDS_MODEL_THREADED = 1u << 1,
+    /* Other tasks may have their turn in the middle of a step: before a platform call, when the seed wants it. */
+    XIDS_MODEL_PREEMPT = 1u << 2,
 };
 
 #define XIDS_MODEL_DOMID_ANY DOMID_INVALID

@@ -94,6 +94,8 @@ void model_areas_drop(struct model_domain *d);
 bool model_pending(struct model_domain *d);
 evtchn_port_t model_queue_pop(struct model_domain *d);
 
+/* Within a step, and if the seed wants it: runs a step of another task first. */
+void model_preempt(struct xids_model *m);
 /* Runs one step of a task chosen by the seed; false: none is runnable. */
 bool model_step(struct xids_model *m);
 /* The nearest time that a task waits for; UINT64_MAX: none. */

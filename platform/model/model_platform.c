@@ -55,6 +55,7 @@ static int op_grant(void *ctx, grant_ref_t *ref, domid_t domid, void *page, unsi
 {
     struct model_domain *d = ctx;
     struct xids_model *m = d->model;
+    model_preempt(d->model);
     if (model_fails(m, XIDS_MODEL_GRANT))
         return -XEN_ENOSPC;
     if (d->gone)
@@ -65,6 +66,7 @@ static int op_grant(void *ctx, grant_ref_t *ref, domid_t domid, void *page, unsi
 static int op_grant_end(void *ctx, grant_ref_t ref)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (d->gone)
         return -XEN_ENODEV;
     int ret = xids_hv_grant_end(&d->model->hv, d->platform.domid, ref);
@@ -104,6 +106,7 @@ static int op_share(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, u
     struct model_domain *d = ctx;
     struct xids_model *m = d->model;
     uint32_t first;
+    model_preempt(d->model);
     if (model_fails(m, XIDS_MODEL_SHARE))
         return -XEN_ENOSPC;
     struct model_area *a = area_add(d, count, true);
@@ -124,6 +127,7 @@ static int op_unshare(void *ctx, void *pages, unsigned int count)
     struct model_domain *d = ctx;
     struct xids_model *m = d->model;
     struct model_area **a = area_find(d, pages, count, true);
+    model_preempt(d->model);
     if (!*a) {
         model_misuse(m, "pages unshared that were not shared so", d->platform.domid, pages, count);
         return -XEN_EINVAL;
@@ -169,6 +173,7 @@ static int op_map(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, dom
     struct model_domain *d = ctx;
     struct xids_model *m = d->model;
     uint32_t frames[XIDS_PLATFORM_PAGES_MAX];
+    model_preempt(d->model);
     if (model_fails(m, XIDS_MODEL_MAP))
         return -XEN_ENOMEM;
     struct model_area *a = area_add(d, count, false);
@@ -199,6 +204,7 @@ static int op_unmap(void *ctx, void XIDS_PEER *area, unsigned int count)
 {
     struct model_domain *d = ctx;
     struct model_area **a = area_find(d, XIDS_PEER_RAW(void, area), count, false);
+    model_preempt(d->model);
     if (!*a) {
         model_misuse(d->model, "an area unmapped that was not mapped so", d->platform.domid, XIDS_PEER_RAW(void, area),
                      count);
@@ -214,6 +220,7 @@ static int op_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count
     struct model_domain *d = ctx;
     bool fails = count != 0 && model_fails(d->model, XIDS_MODEL_COPY);
     int ret = xids_hv_copy(&d->model->hv, d->owner, copies + fails, count - fails);
+    model_preempt(d->model);
     if (fails)
         copies[0].status = -XEN_EAGAIN;
     return answer(ret);
@@ -222,6 +229,7 @@ static int op_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count
 static int op_evtchn_alloc(void *ctx, domid_t remote)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (model_fails(d->model, XIDS_MODEL_EVTCHN_ALLOC))
         return -XEN_ENOSPC;
     return answer(xids_hv_evtchn_alloc(&d->model->hv, d->owner, remote));
@@ -230,6 +238,7 @@ static int op_evtchn_alloc(void *ctx, domid_t remote)
 static int op_evtchn_bind(void *ctx, domid_t remote, evtchn_port_t remote_port)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (model_fails(d->model, XIDS_MODEL_EVTCHN_BIND))
         return -XEN_ENOSPC;
     return answer(xids_hv_evtchn_bind(&d->model->hv, d->owner, remote, remote_port));
@@ -238,6 +247,7 @@ static int op_evtchn_bind(void *ctx, domid_t remote, evtchn_port_t remote_port)
 static int op_evtchn_bind_virq(void *ctx, unsigned int virq)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (model_fails(d->model, XIDS_MODEL_EVTCHN_BIND_VIRQ))
         return -XEN_ENOSPC;
     return answer(xids_hv_evtchn_bind_virq(&d->model->hv, d->owner, virq));
@@ -254,6 +264,7 @@ static int port_answer(struct model_domain *d, int ret)
 static int op_evtchn_notify(void *ctx, evtchn_port_t port)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (model_fails(d->model, XIDS_MODEL_EVTCHN_NOTIFY))
         return -XEN_EIO;
     return port_answer(d, xids_hv_evtchn_notify(&d->model->hv, d->owner, port));
@@ -262,12 +273,14 @@ static int op_evtchn_notify(void *ctx, evtchn_port_t port)
 static int op_evtchn_mask(void *ctx, evtchn_port_t port)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     return port_answer(d, xids_hv_evtchn_mask(&d->model->hv, d->owner, port));
 }
 
 static int op_evtchn_unmask(void *ctx, evtchn_port_t port)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     if (model_fails(d->model, XIDS_MODEL_EVTCHN_UNMASK))
         return -XEN_EIO;
     return port_answer(d, xids_hv_evtchn_unmask(&d->model->hv, d->owner, port));
@@ -276,6 +289,7 @@ static int op_evtchn_unmask(void *ctx, evtchn_port_t port)
 static int op_evtchn_close(void *ctx, evtchn_port_t port)
 {
     struct model_domain *d = ctx;
+    model_preempt(d->model);
     return port_answer(d, xids_hv_evtchn_close(&d->model->hv, d->owner, port));
 }
 
@@ -283,6 +297,7 @@ static int op_evtchn_status(void *ctx, evtchn_port_t port)
 {
     struct model_domain *d = ctx;
     struct xids_hv_port status;
+    model_preempt(d->model);
     if (d->gone)
         return -XEN_ENODEV;
     int ret = xids_hv_evtchn_status(&d->model->hv, &status, d->platform.domid, d->platform.domid, port);
@@ -306,6 +321,7 @@ static int op_evtchn_pending(void *ctx)
 {
     struct model_domain *d = ctx;
     struct xids_model *m = d->model;
+    model_preempt(d->model);
     if (d->gone)
         return -XEN_ENODEV;
     for (;;) {

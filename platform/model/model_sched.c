@@ -118,6 +118,13 @@ bool model_step(struct xids_model *m)
     return true;
 }
 
+void model_preempt(struct xids_model *m)
+{
+    const unsigned int wanted = XIDS_MODEL_PREEMPT;
+    if (m->depth != 0 && (m->flags & (wanted | XIDS_MODEL_THREADED)) == wanted && next_number(&m->choices) % 4u == 0)
+        (void)model_step(m);
+}
+
 uint64_t model_next_deadline(const struct xids_model *m)
 {
     uint64_t next = UINT64_MAX;

@@ -23,6 +23,7 @@
 /* A side that sleeps so long although both live missed a wake-up. */
 #define STALL (5000 * MS)
 #define STEPS_MAX 100000u
+#define CHUNK_MAX 3000u
 
 enum harm {
     NO_HARM,
@@ -51,6 +52,7 @@ struct side {
     bool server, open, sleeping;
     int end;
     unsigned int flags;
+    uint32_t chunk; /* the most that it moves at a time */
     uint32_t to_send, sent, to_receive, received;
     uint32_t want_read; /* for a packet; else 1 */
     uint64_t began, slept;
@@ -65,6 +67,8 @@ struct world {
     bool published;
     grant_ref_t ring_ref;
     evtchn_port_t port;
+    /* Not 0: a dialogue. Neither side may be ahead of the other by more than so many bytes, while the other talks. */
+    uint32_t window;
     enum harm harm;
     unsigned int victim;
 };
@@ -113,10 +117,10 @@ static int open_client(struct side *s)
 /* One attempt to read. Returns what vchan says, or 0 as -XEN_ENOTCONN: the end came too early. */
 static int receive(struct side *s)
 {
-    uint8_t data[3000];
+    uint8_t data[CHUNK_MAX];
     uint32_t left = s->to_receive - s->received, half = xids_vchan_read_size(s->ch) / 2u;
-    bool packet = below(s->world, 4) == 0;
-    uint32_t len = 1u + below(s->world, sizeof(data));
+    bool packet = s->world->window == 0 && below(s->world, 4) == 0;
+    uint32_t len = 1u + below(s->world, s->chunk);
     if (len > left)
         len = left;
     if (packet && len > half)
@@ -131,17 +135,29 @@ static int receive(struct side *s)
     for (int i = 0; i < n; i++)
         if (data[i] != byte_at(s->other, s->received + (uint32_t)i))
             return CORRUPTED;
-    if (n > 0)
+    if (n > 0) {
         s->received += (uint32_t)n;
+        s->want_read = 1;
+    }
     return n < 0 ? n : 0;
+}
+
+/* How much it may send now. */
+static uint32_t sendable(const struct side *s)
+{
+    uint32_t left = s->to_send - s->sent, window = s->world->window;
+    if (window == 0 || s->received == s->to_receive)
+        return left;
+    uint32_t allowed = s->received + window - s->sent;
+    return s->received + window < s->sent ? 0 : allowed < left ? allowed : left;
 }
 
 static int transmit(struct side *s)
 {
-    uint8_t data[3000];
-    uint32_t left = s->to_send - s->sent, half = xids_vchan_write_size(s->ch) / 2u;
-    bool packet = below(s->world, 4) == 0;
-    uint32_t len = 1u + below(s->world, sizeof(data));
+    uint8_t data[CHUNK_MAX];
+    uint32_t left = sendable(s), half = xids_vchan_write_size(s->ch) / 2u;
+    bool packet = s->world->window == 0 && below(s->world, 4) == 0;
+    uint32_t len = 1u + below(s->world, s->chunk);
     if (len > left)
         len = left;
     if (packet && len > half)
@@ -168,7 +184,7 @@ static uint64_t exchange(struct side *s, uint64_t now)
     for (uint32_t i = 1u + below(s->world, 4); i != 0; i--) {
         if (s->received < s->to_receive && in == 0)
             in = receive(s);
-        if (s->sent < s->to_send && out == 0)
+        if (sendable(s) != 0 && out == 0)
             out = transmit(s);
     }
     if (in == CORRUPTED)
@@ -188,7 +204,7 @@ static uint64_t exchange(struct side *s, uint64_t now)
     if (out == -XEN_ENOTCONN || below(s->world, 3) == 0)
         return XIDS_MODEL_AGAIN;
     int rc = xids_vchan_arm(s->ch, s->received < s->to_receive ? (s->want_read != 0 ? s->want_read : 1u) : 0,
-                            s->sent < s->to_send ? 1u : 0);
+                            sendable(s) != 0 ? 1u : 0);
     if (rc < 0)
         return end(s, rc);
     return rc == 1 ? XIDS_MODEL_AGAIN : sleep_on(s, now);
@@ -283,6 +299,7 @@ static void side_make(struct world *w, struct side *s, bool server)
     s->platform = xids_model_domain_create(w->m, server ? 0 : 5);
     s->ch = malloc(xids_vchan_size());
     s->flags = below(w, 4);
+    s->chunk = CHUNK_MAX >> below(w, 8);
     ck_assert_ptr_nonnull(s->platform);
     ck_assert_ptr_nonnull(s->ch);
 }
@@ -324,21 +341,23 @@ static void judge(struct world *w)
 static void world_run(uint64_t seed)
 {
     struct world w = {.seed = seed};
-    w.m = xids_model_new(seed, (seed & 1u) != 0 ? XIDS_MODEL_SEPARATE : 0);
+    unsigned int mode = (unsigned int)seed & 3u;
+    w.m = xids_model_new(seed, ((mode & 1u) != 0 ? XIDS_MODEL_SEPARATE : 0) | (mode >= 2 ? XIDS_MODEL_PREEMPT : 0));
     ck_assert_ptr_nonnull(w.m);
     side_make(&w, &w.sides[0], true);
     side_make(&w, &w.sides[1], false);
     orders_choose(&w);
     for (int i = 0; i < 2; i++)
-        w.sides[1 - i].to_receive = w.sides[i].to_send = below(&w, 1u << (4u + below(&w, 11)));
+        w.sides[1 - i].to_receive = w.sides[i].to_send = below(&w, 1u << (4u + below(&w, 12)));
     uint32_t harm = below(&w, HARMS);
     w.harm = (enum harm)harm;
+    w.window = below(&w, 3) == 0 ? 1u + below(&w, 300) : 0;
     w.victim = below(&w, 2);
     if (w.harm == FAIL_CALL)
-        xids_model_fail(w.m, XIDS_MODEL_CALLS, 1u + below(&w, 40));
+        xids_model_fail(w.m, XIDS_MODEL_CALLS, 1u + below(&w, 25));
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(xids_model_task_add(w.m, w.sides[i].platform, step, &w.sides[i]), 0);
-    uint64_t before = below(&w, 1u << (1u + below(&w, 8)));
+    uint64_t before = below(&w, 1u << (1u + below(&w, 6)));
     (void)xids_model_run(w.m, before);
     do_harm(&w);
     (void)xids_model_run(w.m, STEPS_MAX);
