@@ -481,6 +481,23 @@ START_TEST(a_closing_writer_leaves_unread_secrets_to_their_reader)
 }
 END_TEST
 
+START_TEST(a_broken_server_spares_a_client_that_it_has_not_noticed)
+{
+    struct pair p;
+    char got[16];
+    pair_serve(&p, 12, 12, XIDS_VCHAN_WIPE);
+    ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+    ck_assert_int_eq(pair_connect(&p, XIDS_VCHAN_WIPE), 0);
+    world_fail(p.w, 0, 1, -XEN_EIO);
+    ck_assert_int_eq(xids_vchan_event(p.s), XIDS_VCHAN_BROKEN);
+    leave(&p, 0, CLOSE);
+    ck_assert_int_eq(xids_vchan_read(p.c, got, 16), 6);
+    ck_assert_mem_eq(got, "secret", 6);
+    ck_assert_int_eq(xids_vchan_read(p.c, got, 16), 0);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(secrets_that_nobody_can_read_any_more_are_wiped_at_the_end)
 {
     struct pair p;
@@ -533,6 +550,7 @@ Suite *xids_suite(void)
     tcase_add_test(wipe, consuming_a_span_wipes_it);
     tcase_add_test(wipe, a_writer_wipes_behind_a_reader_that_does_not);
     tcase_add_test(wipe, a_closing_writer_leaves_unread_secrets_to_their_reader);
+    tcase_add_test(wipe, a_broken_server_spares_a_client_that_it_has_not_noticed);
     tcase_add_test(wipe, secrets_that_nobody_can_read_any_more_are_wiped_at_the_end);
     suite_add_tcase(suite, wipe);
     return suite;
