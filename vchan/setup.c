@@ -232,18 +232,27 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
 }
 
 /*
- * Zeroes what may hold secrets, except what a living peer has still to read: that reader must not take zeros for it.
+ * Zeroes what the peer wrote for us and we leave unread. The rest of that ring is zeroed already, or room that the peer
+ * may be filling this moment.
+ */
+static void wipe_in(struct xids_vchan *ch)
+{
+    int n = xids_vchan_look_in_(ch);
+    if (ch->error == -XEN_EBADMSG)
+        xids_vchan_wipe_(&ch->in.at, 0, ch->in.at.size);
+    else
+        xids_vchan_wipe_(&ch->in.at, ch->in.own, n > 0 ? (uint32_t)n : xids_bytering_known(&ch->in));
+}
+
+/*
+ * Zeroes what we wrote, except what a living peer has still to read: that reader must not take zeros for it.
  * Our own live byte is 0 by now, so that a client that comes this moment is either seen here or turns back.
  */
-static void wipe_rings(struct xids_vchan *ch)
+static void wipe_out(struct xids_vchan *ch)
 {
     xids_peer_fence();
     uint8_t live = xids_peer_load8_acquire(ch->peer_live);
     bool alone = ch->gone || live == VCHAN_GONE || (ch->server && live == VCHAN_NOT_YET);
-    if (ch->wipe_in)
-        xids_vchan_wipe_(&ch->in.at, 0, ch->in.at.size);
-    if (!ch->wipe_out)
-        return;
     if (alone) {
         xids_vchan_wipe_(&ch->out.at, 0, ch->out.at.size);
     } else if (ch->error != -XEN_EBADMSG && xids_bytering_look(&ch->out) >= 0) {
@@ -261,10 +270,12 @@ void xids_vchan_fini(struct xids_vchan *ch)
         (void)xids_bytering_publish(&ch->out);
         (void)xids_bytering_publish(&ch->in);
     }
-    /* Release: whoever sees the end sees all that we published before. */
+    if (ch->wipe_in)
+        wipe_in(ch);
+    /* Release: whoever sees the end sees all that we did before. */
     xids_peer_store8_release(ch->own_live, VCHAN_GONE);
-    if (ch->wipe_in || ch->wipe_out)
-        wipe_rings(ch);
+    if (ch->wipe_out)
+        wipe_out(ch);
     (void)platform->ops->evtchn_notify(platform->ctx, ch->port);
     give_back(ch);
 }
