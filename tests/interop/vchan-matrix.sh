@@ -56,7 +56,7 @@ stage() {
     "$sim" up --foreground >"$work/sim.log" 2>&1 &
     children+=($!)
     until_there "$sim" status || return
-    local debian store
+    local store
     debian=$("$XIDS_SRCDIR/tests/interop/debian-xen.sh" 2>"$work/debian.log")
     if [ -n "$debian" ]; then
         store=("$debian/usr/lib/xen-4.17/bin/xenstored" --no-fork)
@@ -148,6 +148,56 @@ nobody() {
     [ "$status" -eq 1 ]
 }
 
+# Numbers left by a listener that was killed lead nobody astray.
+stale() {
+    local listener
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" stale </dev/null &
+    listener=$!
+    sleep 0.3
+    kill -KILL "$listener"
+    wait "$listener" 2>/dev/null
+    early_client stale
+}
+
+# exists PATH: whether it is in xenstore, as domain 0 sees it.
+exists() {
+    "$sim" exec -- "$debian/usr/bin/xenstore-exists" "$1"
+}
+
+# A listener removes what it made, and no more: what was there before, or came from others, stays.
+cleans_up() {
+    local base=/local/domain/$server_domain/data listener status=0
+    "$sim" exec -- "$debian/usr/bin/xenstore-write" "$base/shared/other" kept
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" "$base/shared/a/b" </dev/null &
+    listener=$!
+    until_there exists "$base/shared/a/b/event-channel" || status=1
+    [ "$1" = no ] || "$sim" exec -- "$debian/usr/bin/xenstore-write" "$base/shared/a/neighbour" kept
+    kill -TERM "$listener"
+    wait "$listener"
+    [ $? -eq 143 ] || status=1
+    exists "$base/shared/other" || status=1
+    ! exists "$base/shared/a/b" || status=1
+    if [ "$1" = no ]; then
+        ! exists "$base/shared/a" || status=1
+    else
+        exists "$base/shared/a/neighbour" || status=1
+    fi
+    return "$status"
+}
+
+for_the_client_alone() {
+    local listener perms status=0
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" private </dev/null &
+    listener=$!
+    until_there exists "/local/domain/$server_domain/data/vchan/$client_domain/private/event-channel" || status=1
+    perms=$("$sim" exec -- "$debian/usr/bin/xenstore-ls" -p \
+        "/local/domain/$server_domain/data/vchan/$client_domain/private")
+    kill -TERM "$listener"
+    wait "$listener"
+    [ "$(grep -c "(n$server_domain,r$client_domain)" <<<"$perms")" -eq 2 ] || { echo "$perms"; status=1; }
+    return "$status"
+}
+
 # What is in use besides the daemons' and domains' own must be as it was.
 in_use() {
     "$sim" status | awk '/^(ports|grants|maps|shares)/'
@@ -195,5 +245,13 @@ tap_ok "xids-vchan carries a file between two domains" piped
 tap_ok "xids-vchan waits for a server that comes late" early_client late
 tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf 'long%.0s' {1..40})"
 tap_ok "xids-vchan gives up after its time" nobody
+tap_ok "xids-vchan passes over what a killed listener left" stale
+if [ -n "$debian" ]; then
+    tap_ok "a listener removes the folders it made" cleans_up no
+    tap_ok "a listener leaves what others put beside it" cleans_up yes
+    tap_ok "the numbers are readable by the client alone" for_the_client_alone
+else
+    tap_skip "a listener removes what it made" "xenstore's tools cannot be had"
+fi
 tap_ok "no port, grant or mapping is left" clean
 tap_done
