@@ -4,7 +4,7 @@
 
 static size_t bytes_for(uint32_t count)
 {
-    return offsetof(struct perms, e) + count * sizeof(struct xids_xs_perm);
+    return FLEXIBLE(struct perms, e, count * sizeof(struct xids_xs_perm));
 }
 
 static uint32_t hash_of(const struct xids_xs_perm *e, uint32_t count)

@@ -201,7 +201,7 @@ static void defer(struct watch *w, const char *path, size_t len)
     }
     struct pending *p = NULL;
     if (w->npending < PENDING_MAX)
-        p = xids_xs_get(conn->server, offsetof(struct pending, path) + len);
+        p = xids_xs_get(conn->server, FLEXIBLE(struct pending, path, len));
     if (p == NULL) {
         overflow(w);
         return;
@@ -234,7 +234,7 @@ static void pending_free(struct pending *p)
         at = &(*at)->watch_next;
     *at = p->watch_next;
     w->npending--;
-    xids_xs_put(w->conn->server, p, offsetof(struct pending, path) + p->len);
+    xids_xs_put(w->conn->server, p, FLEXIBLE(struct pending, path, p->len));
 }
 
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn)

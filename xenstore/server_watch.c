@@ -28,7 +28,7 @@ static struct watch_node *find_node(const struct xids_xs_server *s, const struct
 
 static size_t node_bytes(const struct watch_node *n)
 {
-    return offsetof(struct watch_node, name) + n->name_len;
+    return FLEXIBLE(struct watch_node, name, n->name_len);
 }
 
 /* Frees a path that nobody watches, and those above that were there for it alone. */
@@ -67,7 +67,7 @@ static struct watch_node *make_node(struct xids_xs_server *s, const struct xids_
         const struct part *part = &p->parts[i];
         struct watch_node *c = child_of(n, part->hash, part_name(p, i), part->len);
         if (c == NULL) {
-            c = xids_xs_get(s, offsetof(struct watch_node, name) + part->len);
+            c = xids_xs_get(s, FLEXIBLE(struct watch_node, name, part->len));
             if (c == NULL) {
                 prune(s, n);
                 return NULL;
@@ -125,12 +125,12 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     int rc = reserve_matches(s);
     if (rc < 0)
         return rc;
-    struct watch *w = xids_xs_get(s, offsetof(struct watch, token) + token->len);
+    struct watch *w = xids_xs_get(s, FLEXIBLE(struct watch, token, token->len));
     if (w == NULL)
         return -XEN_ENOMEM;
     struct watch_node *n = make_node(s, p);
     if (n == NULL) {
-        xids_xs_put(s, w, offsetof(struct watch, token) + token->len);
+        xids_xs_put(s, w, FLEXIBLE(struct watch, token, token->len));
         return -XEN_ENOMEM;
     }
     *w = (struct watch){.at = n,
@@ -177,7 +177,7 @@ static void drop(struct watch *w)
         w->conn_next->conn_prev = w->conn_prev;
     conn->nwatches--;
     conn->server->stats.watches--;
-    xids_xs_put(conn->server, w, offsetof(struct watch, token) + w->token_len);
+    xids_xs_put(conn->server, w, FLEXIBLE(struct watch, token, w->token_len));
     prune(conn->server, n);
 }
 

@@ -5,6 +5,10 @@
 
 #include <xids/store.h>
 
+/* The bytes of a struct that ends in an array of len bytes: never less than what assigning the struct writes. */
+#define FLEXIBLE(type, array, len) \
+    (offsetof(type, array) + (len) > sizeof(type) ? offsetof(type, array) + (len) : sizeof(type))
+
 #define PATH_DEPTH_MAX (XIDS_STORE_PATH_MAX / 2u + 2u)
 
 /*

@@ -67,14 +67,14 @@ static void op_free(struct xids_store *s, struct op *op)
     if (op == NULL)
         return;
     xids_store_perms_unref(s, op->perms);
-    xids_store_put(s, op, offsetof(struct op, value) + op->len);
+    xids_store_put(s, op, FLEXIBLE(struct op, value, op->len));
 }
 
 void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx)
 {
     for (struct entry *e = tx->first, *next; e != NULL; e = next) {
         next = e->next;
-        xids_store_put(s, e, offsetof(struct entry, path) + e->len);
+        xids_store_put(s, e, FLEXIBLE(struct entry, path, e->len));
     }
     for (struct op *op = tx->ops, *next; op != NULL; op = next) {
         next = op->next;
@@ -147,7 +147,7 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
         if (rc < 0)
             return rc;
     }
-    struct entry *e = xids_store_get(s, offsetof(struct entry, path) + p->len);
+    struct entry *e = xids_store_get(s, FLEXIBLE(struct entry, path, p->len));
     if (e == NULL)
         return -XEN_ENOMEM;
     uint32_t hash = path_hash(p, p->depth);
@@ -199,7 +199,7 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     if (!who->privileged && tx->nops >= OPS_PER_NODE * who->limits->tx_nodes)
         return -XEN_ENOSPC;
     op_free(s, tx->pending);
-    tx->pending = xids_store_get(s, offsetof(struct op, value) + len);
+    tx->pending = xids_store_get(s, FLEXIBLE(struct op, value, len));
     if (tx->pending == NULL)
         return -XEN_ENOMEM;
     *tx->pending = (struct op){.entry = e, .perms = perms, .kind = kind, .len = (uint32_t)len};
