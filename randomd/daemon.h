@@ -120,7 +120,8 @@ struct daemon {
     struct guest *busy, **busy_end;
     struct counters count;
     domid_t domid;
-    bool made_backend; /* /local/domain/S/backend was missing */
+    bool made_backend; /* /local/domain/S/backend was missing: it is ours to remove */
+    bool made_home;    /* so was /local/domain/S */
     bool store_polled; /* store_poll is open */
     bool store_lost;
     bool was_ready;

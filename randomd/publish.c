@@ -64,8 +64,12 @@ static void rm_if_empty(struct daemon *d, const char *path)
 int publish_begin(struct daemon *d)
 {
     char path[PATH_BYTES];
-    snprintf(path, sizeof(path), "/local/domain/%u/backend", d->domid);
+    snprintf(path, sizeof(path), "/local/domain/%u", d->domid);
     int rc = exists(d, path);
+    d->made_home = d->made_home || rc == 0;
+    snprintf(path, sizeof(path), "/local/domain/%u/backend", d->domid);
+    if (rc >= 0)
+        rc = exists(d, path);
     if (rc < 0)
         return rc;
     d->made_backend = d->made_backend || rc == 0;
@@ -149,6 +153,10 @@ void publish_end(struct daemon *d)
     store_check(d, rm(d, path));
     if (d->made_backend) {
         snprintf(path, sizeof(path), "/local/domain/%u/backend", d->domid);
+        rm_if_empty(d, path);
+    }
+    if (d->made_home) {
+        snprintf(path, sizeof(path), "/local/domain/%u", d->domid);
         rm_if_empty(d, path);
     }
 }
