@@ -96,6 +96,20 @@ pair() {
     return "$failed"
 }
 
+# in_turn SERVER CLIENT...: one server, three clients one after the other on the same pages.
+in_turn() {
+    local server=$1 first status=0 client
+    shift
+    next_path
+    (run server "$server" 12 13 stream serve) &
+    first=$!
+    for client in "$@"; do
+        (run client "$client" 12 13 stream exchange) || { echo "client $client failed"; status=1; }
+    done
+    wait "$first" || { echo "the server failed"; status=1; }
+    return "$status"
+}
+
 # killed SERVER CLIENT WHO: the server or the client is killed; the other must get all bytes and see the end.
 killed() {
     local duty_server=last duty_client=last first second victim watcher i pid='' status=0
@@ -241,6 +255,8 @@ for pair in xids:libxenvchan libxenvchan:xids xids:xids; do
     tap_ok "client ${pair#*:} is killed, server ${pair%:*} gets the last bytes and the end" \
         killed "${pair%:*}" "${pair#*:}" client
 done
+tap_ok "server xids serves clients of libxenvchan and xids one after the other" in_turn xids libxenvchan xids libxenvchan
+tap_ok "server libxenvchan serves clients of xids and itself one after the other" in_turn libxenvchan xids libxenvchan xids
 tap_ok "xids-vchan carries a file between two domains" piped
 tap_ok "xids-vchan waits for a server that comes late" early_client late
 tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf 'long%.0s' {1..40})"

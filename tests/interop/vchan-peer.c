@@ -7,6 +7,7 @@
  * DUTY:
  *   exchange   the client sends 200000 bytes, the server checks them and sends as many; the client checks and closes;
  *              the server sees the end
+ *   serve      a server's: the same with three clients, one after the other
  *   leave      sends 1000 bytes (what any ring holds) and closes at once
  *   die        sends 1000 bytes, says "ready PID" and waits to be killed
  *   last       receives the 1000 bytes of a peer that leaves or dies, then sees the end
@@ -148,6 +149,36 @@ static void open_real(struct end *e, bool server, domid_t remote, const char *pa
         must(libxenvchan_wait(e->real) == 0, "libxenvchan_wait");
 }
 
+/* Waits for the next client on the same pages and port. libxenvchan's persistent server does not notice the change. */
+static void next_client(struct end *e)
+{
+    if (e->ours == NULL)
+        return;
+    bool packets = e->packets;
+    receive_end(e);
+    e->packets = packets;
+    must(xids_vchan_reoffer(e->ours) == 0, "xids_vchan_reoffer");
+    must(xids_vchan_wait_client(e->ours, UINT64_MAX) == 1, "the next client");
+}
+
+static void serve(struct end *e)
+{
+    if (e->real != NULL)
+        e->real->server_persist = -1; /* a signed field of one bit */
+    for (int client = 0; client < 3; client++) {
+        if (client > 0)
+            next_client(e);
+        receive_bytes(e, TOTAL, 1);
+        send_bytes(e, TOTAL, 2);
+    }
+    /* The last one has to read it all before we go. */
+    if (e->ours != NULL)
+        receive_end(e);
+    else
+        while (__atomic_load_n(&e->real->ring->cli_live, __ATOMIC_ACQUIRE) != 0)
+            (void)usleep(1000);
+}
+
 int main(int argc, char **argv)
 {
     must(argc == 9, "usage");
@@ -161,7 +192,9 @@ int main(int argc, char **argv)
     else
         open_real(&e, server, (domid_t)atoi(argv[3]), argv[4], left, right);
 
-    if (strcmp(duty, "exchange") == 0 && server) {
+    if (strcmp(duty, "serve") == 0) {
+        serve(&e);
+    } else if (strcmp(duty, "exchange") == 0 && server) {
         receive_bytes(&e, TOTAL, 1);
         send_bytes(&e, TOTAL, 2);
         receive_end(&e);
