@@ -51,7 +51,7 @@ int xids_sim_complain(int rc, const char *fmt, ...)
 
 int xids_sim_parse_domid(const char *text)
 {
-    char *end;
+    char *end = NULL;
     unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
     return text == NULL || *text < '0' || *text > '9' || *end != '\0' || value >= DOMID_FIRST_RESERVED ? -1
                                                                                                        : (int)value;

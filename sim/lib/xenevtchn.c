@@ -30,7 +30,7 @@ static xenevtchn_handle *handle_new(struct xids_sim_machine *m, uint32_t owner, 
 xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int flags)
 {
     (void)logger;
-    uint32_t owner;
+    uint32_t owner = 0;
     if ((flags & ~(unsigned int)XENEVTCHN_NO_CLOEXEC) != 0) {
         errno = EINVAL;
         return NULL;

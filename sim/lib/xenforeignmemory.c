@@ -48,7 +48,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom, void *a
                             const xen_pfn_t arr[/*pages*/], int err[/*pages*/])
 {
     (void)flags; /* of mmap: sharing is what it is here */
-    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id;
+    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id = 0;
     int rc = -XEN_EINVAL;
     if (pages > 0 && pages <= XIDS_PLATFORM_PAGES_MAX) {
         for (size_t i = 0; i < pages; i++)

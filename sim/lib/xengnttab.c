@@ -89,7 +89,7 @@ int xengnttab_set_max_grants(xengnttab_handle *xgt, uint32_t nr_grants)
 static void *map(struct handle *h, uint32_t count, uint32_t domid, const uint32_t *refs, int prot,
                  const struct xids_unmap_notify *notify)
 {
-    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id;
+    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id = 0;
     int rc = -XEN_EINVAL;
     if (count > 0 && count <= XIDS_PLATFORM_PAGES_MAX)
         rc = xids_hv_map(&h->machine->hv, &id, frames, h->owner, xids_sim_domid_of(domid), refs, count,
@@ -216,7 +216,7 @@ int xengntshr_fd(xengntshr_handle *xgs)
 static void *share(struct handle *h, uint32_t domid, uint32_t count, uint32_t *refs, int writable,
                    const struct xids_unmap_notify *notify)
 {
-    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id, first;
+    uint32_t frames[XIDS_PLATFORM_PAGES_MAX], id = 0, first = 0;
     int rc = -XEN_EINVAL;
     if (count > 0 && count <= XIDS_PLATFORM_PAGES_MAX)
         rc = xids_hv_share(&h->machine->hv, &id, &first, refs, h->owner, xids_sim_domid_of(domid), count,
