@@ -33,9 +33,10 @@ static int build(struct xids_xs_server *s, const struct xids_xs_server_config *c
     s->path = xids_store_path_new(s->store);
     s->event_path = xids_store_path_new(s->store);
     s->watch_top = xids_xs_get(s, sizeof(*s->watch_top));
+    if (s->watch_top != NULL)
+        __builtin_memset(s->watch_top, 0, sizeof(*s->watch_top));
     if (s->path == NULL || s->event_path == NULL || s->watch_top == NULL)
         return -XEN_ENOMEM;
-    __builtin_memset(s->watch_top, 0, sizeof(*s->watch_top));
     return 0;
 }
 
