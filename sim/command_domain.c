@@ -136,7 +136,7 @@ int xids_sim_command_domain(const char *dir, int argc, char **argv)
 #define LONG_PATH 1024
 
 /* A folder with the drop-in libraries: told, or beside this program in its build tree, or where it is installed. */
-static bool find_libraries(char out[LONG_PATH])
+__attribute__((noinline)) static bool find_libraries(char out[LONG_PATH])
 {
     char exe[LONG_PATH], probe[LONG_PATH + 32];
     const char *told = getenv("XIDS_SIM_LIBDIR");
@@ -163,13 +163,16 @@ static bool find_libraries(char out[LONG_PATH])
     return false;
 }
 
-static void prepend(const char *variable, const char *first, const char *separator)
+static bool prepend(const char *variable, const char *first, const char *separator)
 {
-    char value[2 * LONG_PATH];
+    char *value;
     const char *rest = getenv(variable);
     bool any = rest != NULL && *rest != '\0';
-    if (snprintf(value, sizeof(value), "%s%s%s", first, any ? separator : "", any ? rest : "") < (int)sizeof(value))
-        (void)setenv(variable, value, 1);
+    if (asprintf(&value, "%s%s%s", first, any ? separator : "", any ? rest : "") < 0)
+        return false;
+    bool set = setenv(variable, value, 1) == 0;
+    free(value);
+    return set;
 }
 
 static void set_path(const struct xids_sim_machine *m, const char *variable, const char *file)
@@ -179,9 +182,10 @@ static void set_path(const struct xids_sim_machine *m, const char *variable, con
     (void)setenv(variable, path, 1);
 }
 
-static void set_environment(const struct xids_sim_machine *m, domid_t domid, const char *libraries)
+__attribute__((noinline)) static bool set_environment(const struct xids_sim_machine *m, domid_t domid,
+                                                      const char *libraries)
 {
-    char text[64], preload[LONG_PATH + 64];
+    char text[64], preload[LONG_PATH + 32];
     (void)setenv("XIDS_SIM_DIR", m->dir, 1);
     (void)snprintf(text, sizeof(text), "%u", domid);
     (void)setenv("XIDS_SIM_DOMID", text, 1);
@@ -195,11 +199,10 @@ static void set_environment(const struct xids_sim_machine *m, domid_t domid, con
         (void)snprintf(text, sizeof(text), "domains/%u/console", domid);
         set_path(m, "XIDS_SIM_CONSOLE", text);
     }
-    prepend("LD_LIBRARY_PATH", libraries, ":");
     (void)snprintf(preload, sizeof(preload), "%s/libxids-sim-preload.so", libraries);
-    prepend("LD_PRELOAD", preload, ":");
     /* A program built with the address sanitizer wants its runtime to be first; ours beside it does no harm. */
-    prepend("ASAN_OPTIONS", "verify_asan_link_order=0", ":");
+    return prepend("LD_LIBRARY_PATH", libraries, ":") && prepend("LD_PRELOAD", preload, ":") &&
+           prepend("ASAN_OPTIONS", "verify_asan_link_order=0", ":");
 }
 
 int xids_sim_command_exec(const char *dir, int argc, char **argv)
@@ -223,7 +226,8 @@ int xids_sim_command_exec(const char *dir, int argc, char **argv)
         return xids_sim_complain(rc, "exec in domain %d of %s", domid, dir);
     if (!find_libraries(libraries))
         return xids_sim_complain(0, "exec: the simulator's libraries are missing (XIDS_SIM_LIBDIR tells where)");
-    set_environment(&m, (domid_t)domid, libraries);
+    if (!set_environment(&m, (domid_t)domid, libraries))
+        return xids_sim_complain(-errno, "exec: the environment");
     (void)execvp(argv[at], argv + at);
     rc = errno == ENOENT ? 127 : 126;
     (void)xids_sim_complain(-errno, "exec: %s", argv[at]);

@@ -170,7 +170,7 @@ static int in_transaction(struct store *s, struct xids_sim_machine *m, domid_t d
 /* The store knows domain 0 without being told. What is missing are the nodes that xen-init-dom0 writes on a host. */
 static int init_dom0(struct xids_sim_machine *m)
 {
-    struct store s;
+    static struct store s; /* large */
     int rc = store_connect(&s, m);
     if (rc < 0)
         return rc;
@@ -185,7 +185,7 @@ int xids_sim_introduce(struct xids_sim_machine *m, domid_t domid, const char *na
 {
     if (domid == 0)
         return init_dom0(m);
-    struct store s;
+    static struct store s; /* large */
     uint64_t port = 0, page = 0;
     char id[16], page_text[24], port_text[24];
     if (xids_hv_param_get(&m->hv, &port, domid, HVM_PARAM_STORE_EVTCHN) < 0 ||
@@ -207,7 +207,7 @@ int xids_sim_introduce(struct xids_sim_machine *m, domid_t domid, const char *na
 
 int xids_sim_release(struct xids_sim_machine *m, domid_t domid)
 {
-    struct store s;
+    static struct store s; /* large */
     char id[16], path[32], node[48];
     int rc = store_connect(&s, m);
     if (rc < 0)

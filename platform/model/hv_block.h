@@ -336,7 +336,7 @@ void hv_domain_enter(struct xids_hv_block *b, uint32_t slot);
 
 /* ---- hv_frame.c ---- */
 
-int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t count);
+int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t count, bool shared);
 /* The domain gives up a frame, which becomes free, or an orphan while it is mapped. */
 void hv_frame_give_up(struct xids_hv *hv, uint32_t frame);
 /* One map of the frame less. */

@@ -52,7 +52,7 @@ static void frame_unlink(struct xids_hv_block *b, uint32_t frame)
     d->frames--;
 }
 
-int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t count)
+int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t count, bool shared)
 {
     struct xids_hv_block *b = hv->block;
     uint32_t at = 0, limit = b->limits.frames, used_before = b->frame_high;
@@ -77,7 +77,8 @@ int hv_frames_take(struct xids_hv *hv, uint32_t *first, uint32_t slot, uint32_t 
         if (i <= used_before)
             __builtin_memset(hv->env.frame(hv->env.ctx, i), 0, XIDS_PAGE_SIZE);
         f->domain = slot;
-        f->shared = f->maps = f->grants = 0;
+        f->shared = shared ? 1 : 0;
+        f->maps = f->grants = 0;
         HV_STORE(f->state, HV_FRAME_OWNED);
         hv_frame_bits(b)[i / 64u] |= 1ull << i % 64u;
         b->frames_used++;
@@ -128,7 +129,7 @@ int xids_hv_frame_alloc(struct xids_hv *hv, uint32_t *first, domid_t domid, uint
     uint32_t slot = hv_domain_slot(hv->block, domid);
     if (slot == 0)
         return hv_unlock(hv, -XEN_ESRCH);
-    return hv_unlock(hv, hv_frames_take(hv, first, slot, count));
+    return hv_unlock(hv, hv_frames_take(hv, first, slot, count, false));
 }
 
 int xids_hv_frame_free(struct xids_hv *hv, domid_t domid, uint32_t first, uint32_t count)

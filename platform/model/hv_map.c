@@ -313,7 +313,6 @@ static int share_grant(struct xids_hv_block *b, struct hv_map *m, uint32_t slot,
     g->maps = 0;
     HV_STORE(g->word, HV_GRANT_USED | ((flags & XIDS_GRANT_READONLY) != 0 ? HV_GRANT_READONLY : 0));
     m->first = index + 1u;
-    hv_frame_at(b, frame)->shared = 1;
     hv_frame_at(b, frame)->grants++;
     hv_domain_at(b, slot)->grants++;
     return number;
@@ -334,7 +333,7 @@ int xids_hv_share(struct xids_hv *hv, uint32_t *share, uint32_t *first, grant_re
         return hv_unlock(hv, -XEN_EBADF);
     int ret = notify_check(b, &port, o->domain, count, notify);
     if (ret == 0)
-        ret = hv_frames_take(hv, &frame, o->domain, count);
+        ret = hv_frames_take(hv, &frame, o->domain, count, true);
     if (ret < 0)
         return hv_unlock(hv, ret);
     struct hv_map *m = map_take(b, owner, remote, count);

@@ -250,9 +250,15 @@ void xids_hv_recover(struct xids_hv *hv)
     grants_walk(hv, grant_unmark);
     mapped_rebuild(b);
     grants_walk(hv, grant_finish);
-    for (uint32_t i = 1; i <= b->frame_high; i++)
-        if (hv_frame_at(b, i)->state == HV_FRAME_ORPHAN && hv_frame_at(b, i)->maps == 0)
+    for (uint32_t i = 1; i <= b->frame_high; i++) {
+        const struct hv_frame *f = hv_frame_at(b, i);
+        if (f->state == HV_FRAME_ORPHAN && f->maps == 0)
             hv_frame_free_now(hv, i);
+        /* A page of a share that was only being made or undone: nobody knows of it but its grant, which is not there.
+         */
+        else if (f->state == HV_FRAME_OWNED && f->shared != 0 && f->grants == 0)
+            hv_frame_give_up(hv, i);
+    }
     for (uint32_t slot = 1; slot <= b->domains.high; slot++) {
         const struct hv_domain *d = hv_domain_at(b, slot);
         for (uint32_t number = 1; d->live && number < d->port_chunks * HV_CHUNK; number++) {
