@@ -5,8 +5,8 @@
  *
  * What differs from the full contract of <xids/platform.h>:
  *   - grant of a page of one's own gives -XEN_ENOSYS: the kernel shares only pages that it allocates (share);
- *   - map with a notification takes one page only, for want of a library call: -XEN_ENOSYS for more;
- *     share puts the page with the notification's byte into an allocation of its own, and takes one page likewise;
+ *   - share and map with a notification take one page only, for want of a library call: -XEN_ENOSYS for more;
+ *   - map gives -XEN_EACCES also when the domain does not exist: the kernel does not tell the two apart;
  *   - evtchn_status of a port needs the hypervisor's interface: where /dev/xen/privcmd may not be opened,
  *     -XEN_EACCES;
  *   - unshare never says -XEN_EBUSY: the kernel itself keeps a page that is still mapped until it is let go.
