@@ -18,7 +18,7 @@
 #include <xids/vchan.h>
 
 #define BUFFER 65536u
-#define ROUNDS 7u
+#define ROUNDS 5u
 
 struct load {
     uint32_t ring_order;
@@ -318,7 +318,7 @@ int main(void)
     if (bench == NULL)
         return EXIT_FAILURE;
     memset(buffer, 0x5a, sizeof(buffer));
-    const struct load msg16 = {.ring_order = 16, .message = 16, .messages = 200000, .packets = true};
+    const struct load msg16 = {.ring_order = 16, .message = 16, .messages = 100000, .packets = true};
     compare(bench, "msg16", "Mmsg/s", BENCH_HIGHER, msg16, true);
     const struct {
         const char *name;
@@ -328,7 +328,7 @@ int main(void)
         {"ring4k-msg4k", {.ring_order = 12, .message = 4096, .messages = 6000}, false},
         {"ring64k-msg4k", {.ring_order = 16, .message = 4096, .messages = 50000}, true},
         {"ring64k-msg64k", {.ring_order = 16, .message = 65536, .messages = 3000}, false},
-        {"ring1m-msg4k", {.ring_order = 20, .message = 4096, .messages = 100000}, true},
+        {"ring1m-msg4k", {.ring_order = 20, .message = 4096, .messages = 60000}, true},
         {"ring1m-msg64k", {.ring_order = 20, .message = 65536, .messages = 6000}, false},
     };
     for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)

@@ -20,6 +20,9 @@
 /* How often, in milliseconds, the peer's domain is looked after. */
 #define LOOK_AFTER_MS 1000
 
+/* How long a signal has to wait at most while no server has come. */
+#define SLICE_MS 300
+
 struct options {
     bool server, keep;
     domid_t remote;
@@ -34,7 +37,7 @@ struct flow {
     struct xids_platform *platform;
     struct xids_vchan *ch;
     bool keep;
-    bool input_ended, sent, peer_ended;
+    bool input_ended, sent, peer_ended, lost;
     uint8_t in[CHUNK], out[CHUNK];
     size_t in_at, in_len, out_at, out_len;
 };
@@ -162,17 +165,36 @@ static int run(struct flow *f)
         int rc = move(f);
         if (rc == -XEN_ENOTCONN) {
             /* The peer has gone: what we still have is lost, what it left is not. */
-            (void)fprintf(stderr, "xids-vchan: the peer closed before it had read everything\n");
+            f->lost = true;
             f->in_len = 0;
             f->input_ended = true;
             f->sent = false;
             continue;
         }
+        if (rc == 0 && f->lost && finished(f))
+            return -XEN_ENOTCONN;
         if (rc < 0 || finished(f) || stopped != 0)
             return rc;
         rc = wait_and_take(f);
         if (rc < 0)
             return rc;
+    }
+}
+
+/* Connects in slices, for waiting on xenstore does not end at a signal. */
+static int connect_until_stopped(struct xids_vchan_link **link, const struct options *o,
+                                 const struct xids_platform *platform, struct xids_xs *xs, const char *path)
+{
+    int left = o->timeout_ms;
+    for (;;) {
+        int slice = left < 0 || left > SLICE_MS ? SLICE_MS : left;
+        int rc = xids_vchan_connect(link, platform, xs, o->remote, path, 0, slice);
+        if (left >= 0)
+            left -= slice;
+        if (rc != -XEN_ETIMEDOUT || left == 0)
+            return rc;
+        if (stopped != 0)
+            return -XEN_EINTR;
     }
 }
 
@@ -190,11 +212,12 @@ static int serve(const struct options *o, struct xids_platform *platform, struct
         path = made;
     }
     int rc = o->server ? xids_vchan_listen(&link, platform, xs, o->remote, path, o->left_order, o->right_order, 0)
-                       : xids_vchan_connect(&link, platform, xs, o->remote, path, 0, o->timeout_ms);
+                       : connect_until_stopped(&link, o, platform, xs, path);
     if (rc < 0) {
-        (void)fail(path, rc);
+        if (stopped == 0)
+            (void)fail(path, rc);
         free(made);
-        return EXIT_FAILURE;
+        return stopped != 0 ? 128 + stopped : EXIT_FAILURE;
     }
     free(made);
     f = (struct flow){.platform = platform, .ch = xids_vchan_of(link), .keep = o->keep};
@@ -202,7 +225,10 @@ static int serve(const struct options *o, struct xids_platform *platform, struct
     int status = EXIT_SUCCESS;
     if (rc < 0) {
         const char *reason = xids_vchan_reason(f.ch);
-        status = fail(reason[0] != '\0' ? reason : "channel", rc);
+        status = fail(reason[0] != '\0' ? reason
+                      : f.lost          ? "the peer closed before it had read everything"
+                                        : "channel",
+                      rc);
     }
     xids_vchan_unlink(link);
     return stopped != 0 ? 128 + stopped : status;

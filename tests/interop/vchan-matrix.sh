@@ -162,6 +162,16 @@ nobody() {
     [ "$status" -eq 1 ]
 }
 
+stopped_while_waiting() {
+    local client
+    "$sim" exec --domain "$client_domain" -- "$tool" connect "$server_domain" nobody </dev/null &
+    client=$!
+    sleep 0.3
+    kill -TERM "$client"
+    wait "$client"
+    [ $? -eq 143 ]
+}
+
 # Numbers left by a listener that was killed lead nobody astray.
 stale() {
     local listener
@@ -261,6 +271,7 @@ tap_ok "xids-vchan carries a file between two domains" piped
 tap_ok "xids-vchan waits for a server that comes late" early_client late
 tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf 'long%.0s' {1..40})"
 tap_ok "xids-vchan gives up after its time" nobody
+tap_ok "xids-vchan can be stopped while it waits" stopped_while_waiting
 tap_ok "xids-vchan passes over what a killed listener left" stale
 if [ -n "$debian" ]; then
     tap_ok "a listener removes the folders it made" cleans_up no
