@@ -2,73 +2,19 @@
 # SPDX-License-Identifier: ISC
 # vchan between two domains of the simulator: xids and the real libxenvchan in all four pairs, over many ring orders, as
 # stream and as packets; and the end of either side by close and by kill -9, seen by the other. Then xids-vchan.
-#
-# xenstore is Debian's xenstored where it can be had, else xids-xenstored.
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$XIDS_SRCDIR/tests/tap.sh"
-if [ "$XIDS_SANITIZED" = yes ]; then
-    tap_skip "vchan on the simulator" "its libraries and the real libxenvchan know no sanitizer"
-    tap_done
-    exit
-fi
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/xids-vchan.XXXXXX")
-export XIDS_SIM_DIR=$work/machine XIDS_SIM_LIBDIR=$XIDS_BUILDDIR/sim/lib
-export LD_LIBRARY_PATH=$XIDS_BUILDDIR/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-children=()
-
-# shellcheck disable=SC2317 # called by the trap
-leave() {
-    trap '' HUP INT TERM
-    "$sim" down >/dev/null 2>&1
-    for pid in "${children[@]}"; do
-        kill -TERM "$pid" 2>/dev/null
-    done
-    wait
-    rm -rf "$work"
-}
-trap leave EXIT
-trap 'exit 1' HUP INT TERM
-
-program() {
-    if [ -x "$XIDS_BUILDDIR/.libs/$1" ]; then
-        echo "$XIDS_BUILDDIR/.libs/$1"
-    else
-        echo "$XIDS_BUILDDIR/$1"
-    fi
-}
-sim=$(program xids-sim)
-tool=$(program xids-vchan)
-peer=$XIDS_BUILDDIR/tests/interop/.libs/vchan-peer
-[ -x "$peer" ] || peer=$XIDS_BUILDDIR/tests/interop/vchan-peer
-
-until_there() {
-    local i
-    for ((i = 0; i < 250; i++)); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.02
-    done
-    return 1
-}
-
-stage() {
-    "$sim" up --foreground >"$work/sim.log" 2>&1 &
-    children+=($!)
-    until_there "$sim" status || return
-    local store
-    debian=$("$XIDS_SRCDIR/tests/interop/debian-xen.sh" 2>"$work/debian.log")
-    if [ -n "$debian" ]; then
-        store=("$debian/usr/lib/xen-4.17/bin/xenstored" --no-fork)
-    else
-        store=("$(program xids-xenstored)" --foreground)
-    fi
-    "$sim" exec -- "${store[@]}" >"$work/xenstored.log" 2>&1 &
-    children+=($!)
-    until_there test -S "$XIDS_SIM_DIR/run/xenstored/socket" || return
-    server_domain=$("$sim" domain create --name server) || return
-    client_domain=$("$sim" domain create --name client)
-}
+# shellcheck source=sim.sh
+. "$XIDS_SRCDIR/tests/interop/sim.sh"
+[ "$XIDS_SANITIZED" = no ] || sim_skip_all "the real libxenvchan knows no sanitizer"
+tool=$XIDS_BUILDDIR/xids-vchan
+peer=$XIDS_BUILDDIR/tests/interop/vchan-peer
+sim_need_debian
+sim_begin
+start_store xenstored || sim_skip_all "xenstored does not start"
+server_domain=$("$sim" domain create --name server)
+client_domain=$("$sim" domain create --name client)
 
 # Sets path to one that no case had before: each runs in a shell of its own.
 next_path() {
@@ -115,14 +61,14 @@ killed() {
     local duty_server=last duty_client=last first second victim watcher i pid='' status=0
     next_path
     [ "$3" = server ] && duty_server=die || duty_client=die
-    (run server "$1" 12 11 stream "$duty_server" >"$work/server.out") &
+    (run server "$1" 12 11 stream "$duty_server" >"$sim_work/server.out") &
     first=$!
-    (run client "$2" 12 11 stream "$duty_client" >"$work/client.out") &
+    (run client "$2" 12 11 stream "$duty_client" >"$sim_work/client.out") &
     second=$!
     victim=$second watcher=$first
     [ "$3" = client ] || { victim=$first watcher=$second; }
     for ((i = 0; i < 250; i++)); do
-        pid=$(sed -n 's/^ready //p' "$work/$3.out")
+        pid=$(sed -n 's/^ready //p' "$sim_work/$3.out")
         [ -z "$pid" ] || break
         sleep 0.02
     done
@@ -136,23 +82,23 @@ killed() {
 # A file through xids-vchan from one domain to the other.
 piped() {
     local listener status=0
-    head -c 3000000 /dev/urandom >"$work/sent"
-    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" tool </dev/null >"$work/got" &
+    head -c 3000000 /dev/urandom >"$sim_work/sent"
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" tool </dev/null >"$sim_work/got" &
     listener=$!
-    "$sim" exec --domain "$client_domain" -- "$tool" -t 5 connect "$server_domain" tool <"$work/sent" || status=1
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 5 connect "$server_domain" tool <"$sim_work/sent" || status=1
     wait "$listener" || status=1
-    cmp "$work/sent" "$work/got" || status=1
+    cmp "$sim_work/sent" "$sim_work/got" || status=1
     return "$status"
 }
 
 early_client() {
     local client status=0
-    "$sim" exec --domain "$client_domain" -- "$tool" -t 10 connect "$server_domain" "$1" </dev/null >"$work/got" &
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 10 connect "$server_domain" "$1" </dev/null >"$sim_work/got" &
     client=$!
     sleep 0.3
     echo late | "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" "$1" || status=1
     wait "$client" || status=1
-    [ "$(cat "$work/got")" = late ] || status=1
+    [ "$(cat "$sim_work/got")" = late ] || status=1
     return "$status"
 }
 
@@ -185,17 +131,17 @@ stale() {
 
 # exists PATH: whether it is in xenstore, as domain 0 sees it.
 exists() {
-    "$sim" exec -- "$debian/usr/bin/xenstore-exists" "$1"
+    "$sim" exec -- "$tools/xenstore-exists" "$1"
 }
 
 # A listener removes what it made, and no more: what was there before, or came from others, stays.
 cleans_up() {
     local base=/local/domain/$server_domain/data listener status=0
-    "$sim" exec -- "$debian/usr/bin/xenstore-write" "$base/shared/other" kept
+    "$sim" exec -- "$tools/xenstore-write" "$base/shared/other" kept
     "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" "$base/shared/a/b" </dev/null &
     listener=$!
-    until_there exists "$base/shared/a/b/event-channel" || status=1
-    [ "$1" = no ] || "$sim" exec -- "$debian/usr/bin/xenstore-write" "$base/shared/a/neighbour" kept
+    eventually exists "$base/shared/a/b/event-channel" || status=1
+    [ "$1" = no ] || "$sim" exec -- "$tools/xenstore-write" "$base/shared/a/neighbour" kept
     kill -TERM "$listener"
     wait "$listener"
     [ $? -eq 143 ] || status=1
@@ -213,8 +159,8 @@ for_the_client_alone() {
     local listener perms status=0
     "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" private </dev/null &
     listener=$!
-    until_there exists "/local/domain/$server_domain/data/vchan/$client_domain/private/event-channel" || status=1
-    perms=$("$sim" exec -- "$debian/usr/bin/xenstore-ls" -p \
+    eventually exists "/local/domain/$server_domain/data/vchan/$client_domain/private/event-channel" || status=1
+    perms=$("$sim" exec -- "$tools/xenstore-ls" -p \
         "/local/domain/$server_domain/data/vchan/$client_domain/private")
     kill -TERM "$listener"
     wait "$listener"
@@ -222,27 +168,7 @@ for_the_client_alone() {
     return "$status"
 }
 
-# What is in use besides the daemons' and domains' own must be as it was.
-in_use() {
-    "$sim" status | awk '/^(ports|grants|maps|shares)/'
-}
-
-clean() {
-    local i
-    for ((i = 0; i < 100; i++)); do
-        [ "$(in_use)" != "$before" ] || return 0
-        sleep 0.02
-    done
-    echo "before:"; echo "$before"; echo "now:"; in_use
-    return 1
-}
-
-stage
-tap_ok "the simulator, a xenstored and two domains are up" test $? -eq 0
-[ "$tap_failed" -eq 0 ] || { cat "$work"/*.log | sed 's/^/# /'; tap_done; exit; }
-sleep 0.2
-before=$(in_use)
-
+before=$(usage)
 orders_any="10:11 11:10 12:12 13:15 11:16 16:11 20:20"
 orders_xids="10:12 12:10 10:19"
 for mode in stream packet; do
@@ -273,12 +199,8 @@ tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf
 tap_ok "xids-vchan gives up after its time" nobody
 tap_ok "xids-vchan can be stopped while it waits" stopped_while_waiting
 tap_ok "xids-vchan passes over what a killed listener left" stale
-if [ -n "$debian" ]; then
-    tap_ok "a listener removes the folders it made" cleans_up no
-    tap_ok "a listener leaves what others put beside it" cleans_up yes
-    tap_ok "the numbers are readable by the client alone" for_the_client_alone
-else
-    tap_skip "a listener removes what it made" "xenstore's tools cannot be had"
-fi
-tap_ok "no port, grant or mapping is left" clean
+tap_ok "a listener removes the folders it made" cleans_up no
+tap_ok "a listener leaves what others put beside it" cleans_up yes
+tap_ok "the numbers are readable by the client alone" for_the_client_alone
+tap_ok "no port, grant or mapping is left" eventually same_usage "$before"
 tap_done
