@@ -135,9 +135,10 @@ static int more_buckets(struct xids_store *s, struct xids_store_tx *tx)
 }
 
 static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry, const struct xids_store_who *who,
-                 const struct xids_store_path *p)
+                 const struct xids_store_path *p, uint32_t depth)
 {
-    *entry = find(tx, p, p->depth);
+    size_t len = prefix_len(p, depth);
+    *entry = find(tx, p, depth);
     if (*entry != NULL)
         return 0;
     if (!who->privileged && tx->nentries >= who->limits->tx_nodes)
@@ -147,13 +148,13 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
         if (rc < 0)
             return rc;
     }
-    struct entry *e = xids_store_get(s, FLEXIBLE(struct entry, path, p->len));
+    struct entry *e = xids_store_get(s, FLEXIBLE(struct entry, path, len));
     if (e == NULL)
         return -XEN_ENOMEM;
-    uint32_t hash = path_hash(p, p->depth);
+    uint32_t hash = path_hash(p, depth);
     struct entry **bucket = &tx->buckets[hash & (tx->nbuckets - 1)];
-    *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)p->len};
-    __builtin_memcpy(e->path, p->bytes, p->len);
+    *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)len};
+    __builtin_memcpy(e->path, p->bytes, len);
     *bucket = e;
     *tx->last = e;
     tx->last = &e->next;
@@ -163,9 +164,9 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
 }
 
 /* Below something that the transaction has removed, everything is its own doing. */
-static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store_path *p)
+static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t to)
 {
-    for (uint32_t depth = 2; tx->nremoved > 0 && depth <= p->depth; depth++) {
+    for (uint32_t depth = 2; tx->nremoved > 0 && depth <= to; depth++) {
         const struct entry *e = find(tx, p, depth);
         if (e != NULL && e->removed)
             return true;
@@ -173,18 +174,41 @@ static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store
     return false;
 }
 
+/*
+ * A node that the transaction has made has its permissions from above: from the nearest directory that was there
+ * before, if none of those in between comes into being in the meantime.
+ */
+static int note_inherited(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                          const struct xids_store_path *p)
+{
+    for (uint32_t depth = p->depth; depth-- > 1;) {
+        bool was = xids_store_find(tx->base, p, depth) != NULL, own = is_own_doing(tx, p, depth);
+        struct entry *e;
+        int rc = touch(s, tx, &e, who, p, depth);
+        if (rc < 0)
+            return rc;
+        if (!own)
+            e->reads |= READ_PERMS;
+        if (was && !own)
+            break;
+    }
+    return 0;
+}
+
 int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
                             const struct xids_store_path *p, unsigned int kinds)
 {
     struct entry *e;
-    int rc = touch(s, tx, &e, who, p);
+    int rc = touch(s, tx, &e, who, p, p->depth);
+    bool own = rc == 0 && is_own_doing(tx, p, p->depth);
+    if (rc == 0 && (kinds & READ_PERMS) != 0 && (own || xids_store_find(tx->base, p, p->depth) == NULL))
+        rc = note_inherited(s, tx, who, p);
     if (rc < 0) {
         tx->failed = tx->failed || rc == -XEN_ENOMEM;
         return rc;
     }
-    kinds &= ~(unsigned int)(e->reads | e->own);
-    if (kinds != 0 && !is_own_doing(tx, p))
-        e->reads |= (uint8_t)kinds;
+    if (!own)
+        e->reads |= (uint8_t)(kinds & ~(unsigned int)e->own);
     return 0;
 }
 
@@ -193,7 +217,7 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
                                 struct perms *perms)
 {
     struct entry *e;
-    int rc = touch(s, tx, &e, who, p);
+    int rc = touch(s, tx, &e, who, p, p->depth);
     if (rc < 0)
         return rc;
     if (!who->privileged && tx->nops >= OPS_PER_NODE * who->limits->tx_nodes)
