@@ -42,7 +42,7 @@ static void add_number(struct json_object *to, const char *name, uint64_t n)
 static const char *state_name(const struct guest *g)
 {
     if (g->ch == NULL)
-        return "waiting";
+        return g->reoffer_at == UINT64_MAX ? "exhausted" : "waiting";
     switch (xids_vchan_state(g->ch)) {
     case XIDS_VCHAN_CONNECTING:
         return "offered";
@@ -99,6 +99,7 @@ static char *status(struct daemon *d)
     add_number(counters, "scans", c.scans);
     add_number(counters, "offers", c.offers);
     add_number(counters, "offer-failures", c.offer_failures);
+    add_number(counters, "guests-exhausted", c.exhausted);
     add_number(counters, "channels-closed", c.channels_closed);
     add_number(counters, "violations", c.violations);
     add_number(counters, "store-reconnects", c.store_reconnects);

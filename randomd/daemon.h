@@ -13,6 +13,7 @@
 #define MAX_GUESTS 32000u      /* channels at once; a setting can lower it */
 #define MAX_PORTS 131072u      /* Xen has no higher event channel */
 #define REOFFERS_FREE 4u       /* channels that a guest gets one right after the other */
+#define CHANNELS_MAX 256u      /* channels that one guest gets: it may keep each one's page mapped */
 #define REOFFER_MIN_MS 100u    /* then it waits, twice as long each time, */
 #define REOFFER_MAX_MS 30000u  /* up to this */
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
@@ -82,6 +83,7 @@ struct guest {
     unsigned int reoffers;
     unsigned int channels;                    /* made so far */
     struct xids_randomd_session_stats before; /* of its earlier channels */
+    bool waiting;                             /* for reoffer_at: it has no channel */
     bool busy;                                /* in the queue of those with more to do */
     bool made_device;                         /* ~/device was missing: it is ours to remove */
     struct guest *next_busy;
@@ -89,7 +91,7 @@ struct guest {
 };
 
 struct counters {
-    uint64_t events, scans, offers, channels_closed, violations, offer_failures, store_reconnects;
+    uint64_t events, scans, offers, channels_closed, violations, offer_failures, exhausted, store_reconnects;
     uint64_t hellos, gets, bytes, errors; /* of sessions that have ended */
 };
 
@@ -117,6 +119,7 @@ struct daemon {
     struct guest *by_domid[DOMID_FIRST_RESERVED];
     struct guest *by_port[MAX_PORTS];
     unsigned int guest_count;
+    unsigned int waiting; /* guests that wait for a channel */
     struct guest *busy, **busy_end;
     struct counters count;
     domid_t domid;

@@ -90,8 +90,18 @@ static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
 }
 
 /* Plans the next channel: soon for a guest that has been quiet, later and later for one that keeps closing. */
-static void plan_reoffer(struct guest *g, uint64_t now)
+static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
 {
+    if (!g->waiting)
+        d->waiting++;
+    g->waiting = true;
+    /* The kernel does not tell whether a page that was given up is still mapped, so that all count. */
+    if (g->channels >= CHANNELS_MAX) {
+        g->reoffer_at = UINT64_MAX;
+        d->count.exhausted++;
+        log_guest(SAY_WARN, "domain %u has used up its %u channels", g->domid, CHANNELS_MAX);
+        return;
+    }
     if (now - g->offered_at > REOFFER_CALM_MS * MS)
         g->reoffers = 0;
     unsigned int over = g->reoffers < REOFFERS_FREE ? 0 : g->reoffers - REOFFERS_FREE + 1;
@@ -114,11 +124,19 @@ static void end_channel(struct daemon *d, struct guest *g, int why)
     }
     store_check(d, publish_withdraw(d, g));
     close_channel(d, g);
-    plan_reoffer(g, now);
+    plan_reoffer(d, g, now);
+}
+
+static void stop_waiting(struct daemon *d, struct guest *g)
+{
+    if (g->waiting)
+        d->waiting--;
+    g->waiting = false;
 }
 
 static void offer(struct daemon *d, struct guest *g, uint64_t now)
 {
+    stop_waiting(d, g);
     int rc = open_channel(d, g, now);
     if (rc == 0) {
         rc = publish_channel(d, g);
@@ -134,7 +152,7 @@ static void offer(struct daemon *d, struct guest *g, uint64_t now)
     g->offered_at = now;
     if (g->reoffers < REOFFERS_FREE)
         g->reoffers = REOFFERS_FREE;
-    plan_reoffer(g, now);
+    plan_reoffer(d, g, now);
 }
 
 static char *read_vm(struct daemon *d, domid_t domid)
@@ -186,6 +204,7 @@ static void drop_guest(struct daemon *d, struct guest *g)
     d->count.bytes += all.bytes;
     d->count.errors += all.errors;
     unqueue(d, g);
+    stop_waiting(d, g);
     struct guest **at = &d->guests;
     while (*at != g)
         at = &(*at)->next;
@@ -307,11 +326,12 @@ bool guests_busy(struct daemon *d)
 uint64_t guests_due(struct daemon *d)
 {
     uint64_t now = now_ns(), due = UINT64_MAX;
-    for (struct guest *g = d->guests, *next; g != NULL; g = next) {
-        next = g->next;
-        if (g->ch == NULL && !d->store_lost && g->reoffer_at <= now)
+    if (d->waiting == 0 || d->store_lost)
+        return due;
+    for (struct guest *g = d->guests; g != NULL; g = g->next) {
+        if (g->waiting && g->reoffer_at <= now)
             offer(d, g, now);
-        if (g->ch == NULL && g->reoffer_at < due)
+        if (g->waiting && g->reoffer_at < due)
             due = g->reoffer_at;
     }
     return due;
