@@ -267,10 +267,14 @@ void guests_scan(struct daemon *d)
 
 void guests_republish(struct daemon *d)
 {
-    for (struct guest *g = d->guests, *next; g != NULL; g = next) {
-        next = g->next;
-        if (g->ch != NULL && !d->store_lost)
-            store_check(d, publish_channel(d, g));
+    for (struct guest *g = d->guests; g != NULL; g = g->next) {
+        if (g->ch == NULL || d->store_lost)
+            continue;
+        /* A store that has forgotten its domains must not get homes for them from us. */
+        int rc = xids_xs_is_introduced(d->xs, g->domid);
+        if (rc == 1)
+            rc = publish_channel(d, g);
+        store_check(d, rc);
     }
 }
 
