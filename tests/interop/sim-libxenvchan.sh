@@ -72,6 +72,34 @@ many_pairs() {
     return "$status"
 }
 
+# Either end of a channel in full use is killed, at any moment: twenty times.
+killed_in_the_middle() {
+    local i server client victim
+    for ((i = 0; i < 20; i++)); do
+        "$sim" exec --domain 1 -- "$peer" echo 2 "data/vchan/kill$i" 4096 >/dev/null 2>&1 </dev/null &
+        server=$!
+        "$sim" exec --domain 2 -- "$peer" send 1 "$path/kill$i" 1000000000 >/dev/null 2>&1 </dev/null &
+        client=$!
+        eventually in_domain 0 "$tools/xenstore-exists" "$path/kill$i/event-channel" || return 1
+        sleep "0.0$((i * 7 % 10))"
+        victim=$server
+        [ $((i % 2)) -eq 0 ] || victim=$client
+        kill -9 "$victim"
+        # Who is left ends of itself, or never found the channel.
+        eventually gone_or_waiting "$server" "$client" "$victim" || return 1
+        kill -9 "$server" "$client" 2>/dev/null
+        wait "$server" "$client" 2>/dev/null
+    done
+    "$sim" status | grep -q '^inconsistency *none$'
+}
+
+# A client that had not connected when its server was killed goes on trying.
+gone_or_waiting() {
+    local left=$1
+    [ "$left" != "$3" ] || left=$2
+    gone "$left" || [ "$(counter maps)" -le 2 ]
+}
+
 for ring in 1024 2048 4096 65536; do
     tap_ok "a stream comes back whole through rings of $ring bytes" echoed send "$ring" 300000
 done
@@ -80,6 +108,7 @@ tap_ok "packets come back whole" echoed packets 2048 500
 tap_ok "six channels at once between two domains" many_pairs
 tap_ok "a client learns that its server was killed" server_dies
 tap_ok "a server learns that its client was killed" client_dies
+tap_ok "channels whose ends are killed in the middle of their work end" killed_in_the_middle
 tap_ok "what they used is free again" eventually same_usage "$before"
 tap_ok "a destroyed domain sends no notification" domain_vanishes
 tap_done

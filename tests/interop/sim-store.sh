@@ -92,6 +92,14 @@ many_domains() {
     done
 }
 
+# A client that watches in domain 1 is cut off, and comes back to the new store.
+another_store() {
+    local pid
+    pid=$(machine_pids "${1:0:10}" | head -n 1)
+    kill -9 "$pid" && eventually gone "$pid" && rm -f "$XIDS_SIM_DIR/run/xenstored/"* && start_store "$1" &&
+        "$sim" domain introduce 1 && prints 1 xs_read 1 domid && xs_write 1 data/again yes && prints yes xs_read 1 data/again
+}
+
 cycles_leave_nothing() {
     local before i
     before=$(usage)
@@ -105,7 +113,7 @@ cycles_leave_nothing() {
 nothing_left_after_down() {
     local pid
     pid=$(counter daemon_pid)
-    "$sim" down && [ ! -e "$XIDS_SIM_DIR" ] && eventually gone "$pid" && ! pgrep -f "$sim_work" >/dev/null
+    "$sim" down && [ ! -e "$XIDS_SIM_DIR" ] && eventually gone "$pid" && [ -z "$(machine_pids)" ]
 }
 
 store_cases() {
@@ -150,6 +158,7 @@ store_cases() {
     tap_ok "twenty-four domains at once are served" many_domains
     tap_ok "making and destroying domains leaves nothing behind" cycles_leave_nothing
     tap_ok "Debian's test-xenstore passes in domain 0" in_domain 0 "$xen_bin/test-xenstore"
+    tap_ok "after $kind was killed another one serves the domains" another_store "$kind"
     # It works in a directory of its domain's own root, which a guest does not own: domain 0 makes it.
     in_domain 0 "$tools/xenstore-write" /local/domain/1/xenstore-test "" &&
         in_domain 0 "$tools/xenstore-chmod" /local/domain/1/xenstore-test n1

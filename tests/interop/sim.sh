@@ -98,6 +98,20 @@ gone() {
     ! kill -0 "$1" 2>/dev/null || grep -q '^State:.*Z' "/proc/$1/status"
 }
 
+# The processes of this machine and no other's, whose program's name begins with NAME (any: when it is not given).
+machine_pids() {
+    local environ pid
+    for environ in /proc/[0-9]*/environ; do
+        pid=${environ#/proc/}
+        pid=${pid%/environ}
+        # The environment of the scripts has the directory too, but not the domain.
+        if grep -qzx "XIDS_SIM_DIR=$XIDS_SIM_DIR" "$environ" 2>/dev/null && grep -qz '^XIDS_SIM_DOMID=' "$environ" &&
+            [[ $(cat "/proc/$pid/comm") == "${1:-}"* ]] && ! gone "$pid"; then
+            echo "$pid"
+        fi
+    done
+}
+
 # ---- xenstored, whichever ----
 
 # start_store KIND: xenstored (Debian's, in C), oxenstored (Debian's, in OCaml), xids-xenstored. Returns 77 when there
