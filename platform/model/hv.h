@@ -17,9 +17,9 @@
  * Death inside a locked call. The truth about each object is in its own record, which a last single store makes valid
  * or invalid; lists, counts and free lists are derived from that. So whoever finds that the lock's holder died
  * (EOWNERDEAD of a robust mutex) calls xids_hv_recover, which rebuilds what is derived, and goes on: the interrupted
- * call then did all its work, or a part of it (some pages of many unmapped; an object that stays until its owner is
- * closed). The dead process's owners are then closed by xids_hv_owner_close, which can itself be interrupted and
- * repeated; so can xids_hv_domain_destroy.
+ * call then did all its work, or a part of it (an object may stay until its
+ * owner is closed, frames until their domain ends). The dead process's owners are then closed by xids_hv_owner_close,
+ * which can itself be interrupted and repeated; so can xids_hv_domain_destroy.
  *
  * Calls return 0 or a count, port or the like, else a negative Xen errno, as Xen or Linux would answer. Common ones:
  *   -XEN_EBADF   no such owner (closed, or its domain was destroyed)

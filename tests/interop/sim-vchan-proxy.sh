@@ -23,6 +23,7 @@ has_bytes() {
     [ "$(stat -c %s "$1")" -ge "$2" ]
 }
 
+# shellcheck disable=SC2094 # the sizes alone are read
 # exchange NAME BYTES_OF_SERVER BYTES_OF_CLIENT: either end's input ends only when all has arrived on both sides.
 exchange() {
     local at=$sim_work/$1
