@@ -324,7 +324,10 @@ static int refused(struct xids_randomd_client *c, const struct randomd_header *h
     uint32_t code = get32(c->part + 16);
     uint32_t retry_ms = bounded_retry(get32(c->part + 20));
     const struct flight *f = head_flight(c);
-    if (code == XIDS_RANDOMD_CODE_PROTOCOL || f == NULL || f->id != h->id || h->epoch != c->epoch)
+    if (code == XIDS_RANDOMD_CODE_PROTOCOL || f == NULL || f->id != h->id)
+        return -XEN_EBADMSG;
+    /* Before its WELCOME the server's epoch is not yet ours to judge. */
+    if (h->epoch != c->epoch && (f->kind != FOR_HELLO || c->welcomed))
         return -XEN_EBADMSG;
     if (f->kind == FOR_HELLO) {
         if (code == XIDS_RANDOMD_CODE_VERSION)

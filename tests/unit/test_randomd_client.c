@@ -424,6 +424,22 @@ START_TEST(a_refused_version_is_told_as_such)
     greet(&f);
     ck_assert_int_eq(step(&f, m, make_err(m, 0, 0, XIDS_RANDOMD_CODE_VERSION, 0)), -XEN_EPERM);
     end(&f);
+    begin(&f);
+    greet(&f); /* of a server that is ready, but put no seed into the channel */
+    ck_assert_int_eq(step(&f, m, make_err(m, 0, EPOCH, XIDS_RANDOMD_CODE_VERSION, 0)), -XEN_EPERM);
+    end(&f);
+}
+END_TEST
+
+START_TEST(a_greeting_refused_for_now_ends_the_channel_with_a_time_to_come_back)
+{
+    struct fixture f;
+    uint8_t m[ERR_LEN];
+    begin(&f);
+    greet(&f);
+    ck_assert_int_eq(step(&f, m, make_err(m, 0, 0, XIDS_RANDOMD_CODE_BUSY, 300)), 1);
+    ck_assert_uint_eq(xids_randomd_client_retry_ms(f.c), 300);
+    end(&f);
 }
 END_TEST
 
@@ -502,6 +518,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, an_unknown_type_of_no_length_is_refused);
     tcase_add_test(t, a_wrong_header_is_refused_before_the_rest_comes);
     tcase_add_test(t, a_refused_version_is_told_as_such);
+    tcase_add_test(t, a_greeting_refused_for_now_ends_the_channel_with_a_time_to_come_back);
     tcase_add_test(t, a_seeded_client_stays_seeded_when_its_server_goes_mad);
     tcase_add_test(t, random_bytes_stay_within_the_buffers);
     suite_add_tcase(s, t);
