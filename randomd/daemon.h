@@ -19,6 +19,7 @@
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
 #define LOG_PERIOD_MS 10000u
+#define EVENTS_AT_ONCE 256u     /* events in one turn of the loop: guests can send them without end */
 #define CONTROL_CLIENTS 8u      /* connections to the control socket */
 #define CONTROL_LINE 64u        /* bytes of a request there */
 #define CONTROL_IDLE_MS 5000u   /* until it is dropped */

@@ -17,6 +17,8 @@
 #define PIECE PIPE_BUF
 #define CHUNK 65536
 
+#define EVENTS_AT_ONCE 64
+
 /* How often, in milliseconds, the peer's domain is looked after. */
 #define LOOK_AFTER_MS 1000
 
@@ -88,14 +90,15 @@ static bool delivered(struct flow *f)
 static int take_events(struct flow *f)
 {
     const struct xids_platform *p = f->platform;
-    int port;
-    while ((port = p->ops->evtchn_pending(p->ctx)) > 0) {
+    int port = 0;
+    /* Not without end: a peer can send events faster than they are taken. */
+    for (int i = 0; i < EVENTS_AT_ONCE && (port = p->ops->evtchn_pending(p->ctx)) > 0; i++) {
         if ((evtchn_port_t)port == xids_vchan_port(f->ch))
             (void)xids_vchan_event(f->ch);
         else
             (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);
     }
-    return port;
+    return port < 0 ? port : 0;
 }
 
 static int read_input(struct flow *f)

@@ -197,9 +197,12 @@ static int connect_by(struct xids_vchan_link *link, const struct xids_platform *
         if (!not_yet(rc))
             return rc;
         int left = timeout_ms;
-        if (timeout_ms > 0) {
+        if (timeout_ms >= 0) {
             uint64_t passed = (platform->ops->now(platform->ctx) - start) / 1000000u;
-            left = passed < (uint64_t)timeout_ms ? timeout_ms - (int)passed : 0;
+            /* Even if an event is there already: a server can make them without end. */
+            if (passed >= (uint64_t)timeout_ms)
+                return -XEN_ETIMEDOUT;
+            left = timeout_ms - (int)passed;
         }
         struct xids_xs_event event;
         rc = xids_xs_next_event(link->xs, &event, left);

@@ -7,6 +7,9 @@
 /* How long a sleep lasts at most before the peer's domain is looked after: nothing tells of its death. */
 #define LOOK_AFTER 1000000000u
 
+/* How many events are taken before the deadline is looked at again: a peer can send them without end. */
+#define EVENTS_AT_ONCE 64
+
 /* Sleeps until an event, or limit; gives ours to the channel. 1: an event came; 0: none; or an error. */
 static int nap(struct xids_vchan *ch, uint64_t limit)
 {
@@ -15,7 +18,7 @@ static int nap(struct xids_vchan *ch, uint64_t limit)
     int rc = platform->ops->wait(ctx, limit);
     if (rc <= 0)
         return rc;
-    while ((rc = platform->ops->evtchn_pending(ctx)) > 0) {
+    for (int i = 0; i < EVENTS_AT_ONCE && (rc = platform->ops->evtchn_pending(ctx)) > 0; i++) {
         if ((evtchn_port_t)rc == ch->port)
             (void)xids_vchan_event(ch);
         else

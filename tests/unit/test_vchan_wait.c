@@ -189,6 +189,45 @@ START_TEST(waiting_ends_when_the_peers_domain_dies)
 }
 END_TEST
 
+/*
+ * A peer on another CPU that sends events without end: each time we unmask the port another one has come. Time passes.
+ */
+static const struct xids_platform_ops *calm_ops;
+static struct stage *stormy;
+
+static int unmask_in_a_storm(void *ctx, evtchn_port_t port)
+{
+    int rc = calm_ops->evtchn_unmask(ctx, port);
+    const struct xids_platform *peer = stormy->other.platform;
+    ck_assert_int_eq(peer->ops->evtchn_notify(peer->ctx, xids_vchan_port(stormy->other.ch)), 0);
+    xids_model_advance(stormy->m, 1000000);
+    return rc;
+}
+
+static void storm_begins(struct stage *s, struct xids_platform_ops *ops)
+{
+    calm_ops = s->platform->ops;
+    *ops = *calm_ops;
+    ops->evtchn_unmask = unmask_in_a_storm;
+    s->platform->ops = ops;
+    stormy = s;
+}
+
+START_TEST(a_peer_that_sends_events_without_end_does_not_put_off_the_deadline)
+{
+    struct stage s;
+    struct xids_platform_ops ops;
+    stage_open(&s, SLEEP);
+    storm_begins(&s, &ops);
+    uint64_t deadline = in(&s, 5 * SECOND);
+    ck_assert_int_eq(xids_vchan_wait(s.ch, 1, 0, deadline), 0);
+    ck_assert_uint_ge(xids_model_now(s.m), deadline);
+    ck_assert_uint_lt(xids_model_now(s.m), deadline + SECOND);
+    s.platform->ops = calm_ops;
+    stage_close(&s);
+}
+END_TEST
+
 START_TEST(all_is_written_and_read_though_the_ring_is_small)
 {
     struct stage s;
@@ -299,6 +338,7 @@ Suite *xids_suite(void)
     tcase_add_test(wait, waiting_for_bytes_ends_at_the_deadline);
     tcase_add_test(wait, waiting_ends_when_the_peer_closes);
     tcase_add_test(wait, waiting_ends_when_the_peers_domain_dies);
+    tcase_add_test(wait, a_peer_that_sends_events_without_end_does_not_put_off_the_deadline);
     tcase_add_test(wait, all_is_written_and_read_though_the_ring_is_small);
     tcase_add_test(wait, writing_more_than_the_ring_waits_for_a_slow_reader);
     tcase_add_test(wait, reading_all_says_how_much_came_by_the_deadline);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: ISC */
+/* vchan, meeting through xenstore: what a server that writes whatever it likes there can do to a client. */
+#include "tests/unit/suite.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xids/model.h>
+#include <xids/vchan_open.h>
+
+/* A store in which one number stands for every node; if told so it sends an event before each answer. */
+struct store {
+    struct xids_model *m;
+    int fd;
+    const char *port, *ref; /* NULL: no such node */
+    bool storm;             /* the server writes its node again and again */
+    char token[64], path[128];
+    atomic_uint reads;
+    pthread_t thread;
+};
+
+static bool get_all(int fd, void *to, size_t len)
+{
+    uint8_t *at = to;
+    for (ssize_t n; len > 0; at += n, len -= (size_t)n) {
+        n = read(fd, at, len);
+        if (n <= 0)
+            return false;
+    }
+    return true;
+}
+
+static void put(const struct store *s, uint32_t type, uint32_t id, const void *data, size_t len)
+{
+    uint8_t out[1024];
+    const struct xids_xswire_part part = {data, len};
+    int n = xids_xswire_build(out, sizeof(out), type, id, 0, &part, 1);
+    if (n > 0)
+        (void)!send(s->fd, out, (size_t)n, MSG_NOSIGNAL);
+}
+
+static void event(const struct store *s)
+{
+    char text[256];
+    int n = snprintf(text, sizeof(text), "%s%c%s", s->path, 0, s->token);
+    put(s, XS_WATCH_EVENT, 0, text, (size_t)n + 1);
+}
+
+static void *serve(void *arg)
+{
+    struct store *s = arg;
+    uint32_t h[4];
+    char payload[XIDS_XSWIRE_PAYLOAD_MAX + 1];
+    while (get_all(s->fd, h, sizeof(h)) && h[3] <= XIDS_XSWIRE_PAYLOAD_MAX && get_all(s->fd, payload, h[3])) {
+        payload[h[3]] = '\0';
+        if (s->storm && h[0] == XS_READ)
+            event(s);
+        if (h[0] == XS_READ) {
+            const char *value = strstr(payload, "ring-ref") != NULL ? s->ref : s->port;
+            s->reads++;
+            if (value == NULL)
+                put(s, XS_ERROR, h[1], "ENOENT", 7);
+            else
+                put(s, XS_READ, h[1], value, strlen(value));
+        } else {
+            if (h[0] == XS_WATCH) {
+                (void)snprintf(s->path, sizeof(s->path), "%.127s", payload);
+                (void)snprintf(s->token, sizeof(s->token), "%.63s", payload + strlen(payload) + 1);
+            }
+            put(s, h[0], h[1], "OK", 3);
+        }
+        if (h[0] == XS_WATCH)
+            event(s);
+    }
+    return NULL;
+}
+
+/* What a client in domain 2 comes to that looks for a server in domain 1 in such a store. */
+static int connect_in(struct store *s, int timeout_ms)
+{
+    int pair[2];
+    struct xids_xs *xs;
+    struct xids_vchan_link *link;
+    char left[300];
+    s->m = xids_model_new(1, 0);
+    ck_assert_ptr_nonnull(s->m);
+    const struct xids_platform *server = xids_model_domain_create(s->m, 1);
+    const struct xids_platform *client = xids_model_domain_create(s->m, 2);
+    ck_assert(server != NULL && client != NULL);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    s->fd = pair[0];
+    ck_assert_int_eq(xids_xs_attach(&xs, pair[1]), 0);
+    ck_assert_int_eq(pthread_create(&s->thread, NULL, serve, s), 0);
+    int rc = xids_vchan_connect(&link, client, xs, 1, "/local/domain/1/data/vchan/2/x", 0, timeout_ms);
+    ck_assert(rc < 0 && link == NULL);
+    xids_xs_close(xs);
+    ck_assert_int_eq(pthread_join(s->thread, NULL), 0);
+    close(s->fd);
+    unsigned int n = xids_model_check_clean(s->m, left, sizeof(left));
+    ck_assert_msg(n == 0, "%s", left);
+    xids_model_free(s->m);
+    return rc;
+}
+
+START_TEST(a_server_that_writes_its_node_without_end_does_not_put_off_the_time_out)
+{
+    struct store s = {.storm = true};
+    ck_assert_int_eq(connect_in(&s, 0), -XEN_ETIMEDOUT);
+    ck_assert_uint_ge(s.reads, 1);
+}
+END_TEST
+
+static const struct {
+    const char *port, *ref;
+} garbage[] = {
+    {"", ""},
+    {"0", "0"},
+    {"-1", "-1"},
+    {"1", "-1"},
+    {" 1", "8"},
+    {"0x1", "8"},
+    {"1 ", "8"},
+    {"abc", "def"},
+    {"4294967295", "4294967295"},
+    {"4294967296", "1"},
+    {"18446744073709551617", "1"},
+    {"99999999999999999999999999999999", "1"},
+    {"1", "4294967295"},
+    {"131071", "1"},
+    {"131072", "1"},
+    {"4095", NULL},
+    {NULL, "1"},
+    {"\x80\xff", "1"},
+};
+
+START_TEST(garbage_in_the_nodes_is_a_server_that_is_not_there)
+{
+    struct store s = {.port = garbage[_i].port, .ref = garbage[_i].ref};
+    ck_assert_int_eq(connect_in(&s, 0), -XEN_ETIMEDOUT);
+}
+END_TEST
+
+Suite *xids_suite(void)
+{
+    Suite *suite = suite_create("vchan open");
+    TCase *hostile = tcase_create("hostile server");
+    tcase_add_test(hostile, a_server_that_writes_its_node_without_end_does_not_put_off_the_time_out);
+    tcase_add_loop_test(hostile, garbage_in_the_nodes_is_a_server_that_is_not_there, 0,
+                        (int)(sizeof(garbage) / sizeof(garbage[0])));
+    suite_add_tcase(suite, hostile);
+    return suite;
+}
