@@ -193,10 +193,13 @@ static void unqueue(struct daemon *d, const struct guest *g)
         d->busy_end = at;
 }
 
-static void drop_guest(struct daemon *d, struct guest *g)
+/* gone: the guest's domain is no more, and what it has not read nobody will. */
+static void drop_guest(struct daemon *d, struct guest *g, bool gone)
 {
     struct xids_randomd_session_stats all;
     publish_forget(d, g);
+    if (gone && g->ch != NULL)
+        (void)xids_vchan_peer_died(g->ch);
     close_channel(d, g);
     guest_stats(g, &all);
     d->count.hellos += all.hellos;
@@ -243,7 +246,7 @@ void guests_scan(struct daemon *d)
         next = g->next;
         if (!d->store_lost && !same_guest(d, g)) {
             log_guest(SAY_DEBUG, "domain %u has gone", g->domid);
-            drop_guest(d, g);
+            drop_guest(d, g, true);
         }
     }
     int rc = xids_xs_directory(d->xs, &names, &count, XIDS_XS_NO_TX, "/local/domain");
@@ -295,8 +298,12 @@ static void serve(struct daemon *d, struct guest *g)
 
 void guests_events(struct daemon *d)
 {
-    int rc;
-    while ((rc = d->platform->ops->evtchn_pending(d->platform->ctx)) > 0) {
+    int rc = 0;
+    /* What is left wakes the loop at once, after the store, the clock and the signals have had their turn. */
+    for (unsigned int i = 0; i < EVENTS_AT_ONCE; i++) {
+        rc = d->platform->ops->evtchn_pending(d->platform->ctx);
+        if (rc <= 0)
+            break;
         evtchn_port_t port = (evtchn_port_t)rc;
         struct guest *g = port < MAX_PORTS ? d->by_port[port] : NULL;
         d->count.events++;
@@ -362,6 +369,6 @@ void guests_stop(struct daemon *d)
             if (rc < 0 && rc != -XEN_ENOTCONN)
                 log_guest(SAY_DEBUG, "domain %u: no farewell: %s", g->domid, strerror(-rc));
         }
-        drop_guest(d, g);
+        drop_guest(d, g, false);
     }
 }

@@ -253,9 +253,10 @@ static void wipe_out(struct xids_vchan *ch)
     xids_peer_fence();
     uint8_t live = xids_peer_load8_acquire(ch->peer_live);
     bool alone = ch->gone || live == VCHAN_GONE || (ch->server && live == VCHAN_NOT_YET);
-    if (alone) {
+    /* Nor is a peer spared that broke the protocol: it may well live, only to keep bytes in a page that we give up. */
+    if (alone || ch->error == -XEN_EBADMSG || xids_bytering_look(&ch->out) < 0) {
         xids_vchan_wipe_(&ch->out.at, 0, ch->out.at.size);
-    } else if (ch->error != -XEN_EBADMSG && xids_bytering_look(&ch->out) >= 0) {
+    } else {
         uint32_t unread = ch->out.published - ch->out.peer;
         xids_vchan_wipe_(&ch->out.at, ch->out.published, ch->out.at.size - unread);
     }
@@ -270,6 +271,9 @@ void xids_vchan_fini(struct xids_vchan *ch)
         (void)xids_bytering_publish(&ch->out);
         (void)xids_bytering_publish(&ch->in);
     }
+    /* A dead domain's live byte says for ever that there is a reader to be spared. */
+    if (ch->wipe_out)
+        (void)xids_vchan_check_peer(ch);
     if (ch->wipe_in)
         wipe_in(ch);
     /* Release: whoever sees the end sees all that we did before. */

@@ -322,20 +322,24 @@ enum xids_vchan_state xids_vchan_event(struct xids_vchan *ch)
     return xids_vchan_state(ch);
 }
 
+enum xids_vchan_state xids_vchan_peer_died(struct xids_vchan *ch)
+{
+    /* A peer that closes clears its live byte before its port goes: look again, then it is no loss either. */
+    enum xids_vchan_state state = xids_vchan_state(ch);
+    if (state != XIDS_VCHAN_OPEN)
+        return state;
+    ch->gone = ch->lost = true;
+    ch->reason = "the peer's domain died without closing";
+    return xids_vchan_state(ch);
+}
+
 enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch)
 {
     /* Connected is looked at before the port is: a client that comes in between is no loss. */
     enum xids_vchan_state state = xids_vchan_state(ch);
     if (state != XIDS_VCHAN_OPEN || !unbound(ch))
         return state;
-    /* A peer that closes clears its live byte before its port goes: look again, then it is no loss either. */
-    state = xids_vchan_state(ch);
-    if (state == XIDS_VCHAN_OPEN) {
-        ch->gone = ch->lost = true;
-        ch->reason = "the peer's domain died without closing";
-        state = xids_vchan_state(ch);
-    }
-    return state;
+    return xids_vchan_peer_died(ch);
 }
 
 int xids_vchan_reoffer(struct xids_vchan *ch)

@@ -185,6 +185,12 @@ const char *xids_vchan_reason(const struct xids_vchan *ch);
 enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch);
 
 /*
+ * The same for an owner who may not ask the platform but knows, from xenstore, that the peer's domain is gone. To be
+ * said before fini with XIDS_VCHAN_WIPE: fini leaves what a living peer has still to read. Returns as xids_vchan_state.
+ */
+enum xids_vchan_state xids_vchan_peer_died(struct xids_vchan *ch);
+
+/*
  * Server, in state closed: waits for another client on the same pages and port, which a libxenvchan client reaches with
  * the numbers already published. Both rings go on at their indices, so that bytes which the old client left unread go
  * to the new one. Returns 0; -XEN_EINVAL: a client's end; -XEN_EBUSY: not closed; or the channel's error.

@@ -515,6 +515,87 @@ START_TEST(secrets_that_nobody_can_read_any_more_are_wiped_at_the_end)
 }
 END_TEST
 
+/* Looks at the control page when it is given up, for nobody sees it any more after that. */
+static const struct xids_platform_ops *plain_ops;
+static bool gave_up_a_secret;
+
+static int look_and_unshare(void *ctx, void *pages, unsigned int count)
+{
+    gave_up_a_secret = gave_up_a_secret || holds(pages, count * 4096u, "secret");
+    return plain_ops->unshare(ctx, pages, count);
+}
+
+static void look_at_what_is_given_up(struct pair *p)
+{
+    static struct xids_platform_ops ops;
+    const struct xids_platform *shown = world_platform(p->w, 0);
+    struct xids_platform *platform = (struct xids_platform *)(uintptr_t)shown;
+    plain_ops = platform->ops;
+    ops = *plain_ops;
+    ops.unshare = look_and_unshare;
+    platform->ops = &ops;
+    gave_up_a_secret = false;
+}
+
+START_TEST(secrets_for_a_domain_that_died_are_wiped_at_the_end)
+{
+    struct pair p;
+    pair_open(&p, 10, 11, XIDS_VCHAN_WIPE);
+    look_at_what_is_given_up(&p);
+    ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+    world_destroy(p.w, 1);
+    forget(&p, 1);
+    ck_assert(holds(p.page, 4096, "secret"));
+    xids_vchan_fini(p.s);
+    ck_assert(!gave_up_a_secret);
+    pair_close(&p);
+}
+END_TEST
+
+START_TEST(secrets_for_a_domain_that_is_said_to_be_dead_are_wiped_at_the_end)
+{
+    struct pair p;
+    char byte;
+    pair_open(&p, 10, 11, XIDS_VCHAN_WIPE);
+    ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+    /* The client lives, so that asking would not find it. */
+    ck_assert_int_eq(xids_vchan_peer_died(p.s), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(xids_vchan_read(p.s, &byte, 1), -XEN_ENODEV);
+    xids_vchan_fini(p.s);
+    ck_assert(!holds(p.page, 4096, "secret"));
+    pair_close(&p);
+}
+END_TEST
+
+START_TEST(a_client_that_never_came_cannot_have_died)
+{
+    struct pair p;
+    pair_serve(&p, 10, 11, XIDS_VCHAN_WIPE);
+    ck_assert_int_eq(xids_vchan_peer_died(p.s), XIDS_VCHAN_CONNECTING);
+    ck_assert_int_eq(xids_vchan_error(p.s), 0);
+    forget(&p, 1);
+    pair_close(&p);
+}
+END_TEST
+
+START_TEST(secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end)
+{
+    struct pair p;
+    pair_open(&p, 10, 11, XIDS_VCHAN_WIPE);
+    ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+    if (_i == 0)
+        header(&p)->left.prod += 5000;
+    else
+        header(&p)->right.cons += 5000;
+    /* Noticed before, or only at the end. */
+    if (_i == 0)
+        ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_BROKEN);
+    xids_vchan_fini(p.s);
+    ck_assert(!holds(p.page, 4096, "secret"));
+    pair_close(&p);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan end");
@@ -552,6 +633,10 @@ Suite *xids_suite(void)
     tcase_add_test(wipe, a_closing_writer_leaves_unread_secrets_to_their_reader);
     tcase_add_test(wipe, a_broken_server_spares_a_client_that_it_has_not_noticed);
     tcase_add_test(wipe, secrets_that_nobody_can_read_any_more_are_wiped_at_the_end);
+    tcase_add_test(wipe, secrets_for_a_domain_that_died_are_wiped_at_the_end);
+    tcase_add_test(wipe, secrets_for_a_domain_that_is_said_to_be_dead_are_wiped_at_the_end);
+    tcase_add_test(wipe, a_client_that_never_came_cannot_have_died);
+    tcase_add_loop_test(wipe, secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end, 0, 2);
     suite_add_tcase(suite, wipe);
     return suite;
 }
