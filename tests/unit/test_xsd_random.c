@@ -303,7 +303,10 @@ START_TEST(interleaved_transactions_are_as_if_each_had_run_alone)
     for (int i = 0; i < 4000; i++) {
         struct session *x = &sessions[pick(SESSIONS)];
         if (!x->open) {
-            *x = (struct session){.open = true, .tx = tx_start(w, c), .start = now};
+            memset(x, 0, sizeof(*x));
+            x->open = true;
+            x->tx = tx_start(w, c);
+            memcpy(&x->start, &now, sizeof(now));
             continue;
         }
         if (x->n == OPS || pick(6) == 0) {

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# Debian's unmodified test-xenstore and xenstore-* tools against xids-xenstored on a bare socket, and the daemon's own
+# manners: its socket, its files, its end. Speaks TAP.
+set -u
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$XIDS_SRCDIR/tests/tap.sh"
+daemon=$XIDS_BUILDDIR/xids-xenstored
+work=$(mktemp -d)
+# shellcheck disable=SC2317 # called by the trap
+leave() {
+    [ ! -s "$work/pid" ] || kill "$(cat "$work/pid")" 2>/dev/null
+    rm -rf "$work"
+}
+trap leave EXIT
+trap 'exit 130' HUP INT TERM
+export XENSTORED_PATH=$work/run/socket
+
+# The daemon in the background; returns when it serves.
+start() {
+    "$daemon" -D -F "$work/pid" --control "$work/control" </dev/null >"$work/log" 2>&1
+}
+
+stop() {
+    local i pid
+    pid=$(cat "$work/pid")
+    kill -TERM "$pid" || return 1
+    for ((i = 0; i < 100; i++)); do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+prints() {
+    local want=$1 got
+    shift
+    got=$("$@" </dev/null 2>&1)
+    [ "$got" = "$want" ] || { printf 'got: %s\nnot: %s\n' "$got" "$want"; return 1; }
+}
+
+fails() {
+    ! "$@" </dev/null
+}
+
+tap_ok "the daemon returns when it serves" start
+tap_ok "its socket is for its owner alone" prints 600 stat -c %a "$XENSTORED_PATH"
+tap_ok "a second daemon does not take the socket" fails "$daemon" -D -N
+if debian=$("$XIDS_SRCDIR/tests/interop/debian-xen.sh" 2>"$work/download"); then
+    tools=$debian/usr/bin
+    bin=$debian/usr/lib/xen-4.17/bin
+    # shellcheck disable=SC2317 # called through tap_ok
+    watch_prints() {
+        timeout 20 "$tools/xenstore-watch" -n 2 /w >"$work/watch" </dev/null &
+        local watcher=$! i
+        for ((i = 0; i < 100; i++)); do
+            grep -q /w "$work/watch" && break
+            sleep 0.05
+        done
+        "$tools/xenstore-write" /w/x 1 && wait "$watcher" && prints "$(printf '/w\n/w/x')" cat "$work/watch"
+    }
+    # shellcheck disable=SC2317
+    many_children() {
+        local i names=()
+        for ((i = 0; i < 1500; i++)); do
+            names+=("/many/a-child-with-a-long-name-$i" "$i")
+        done
+        "$tools/xenstore-write" "${names[@]}" && prints 1500 sh -c "'$tools/xenstore-list' /many | wc -l"
+    }
+    tap_ok "test-xenstore passes" "$bin/test-xenstore"
+    tap_ok "test-xenstore passes with many iterations" "$bin/test-xenstore" -i 50
+    tap_ok "test-xenstore passes at random" "$bin/test-xenstore" -r 2
+    tap_ok "xenstore-write writes several nodes" "$tools/xenstore-write" /a/b 1 /a/c 2
+    tap_ok "xenstore-read reads them" prints "$(printf '1\n2')" "$tools/xenstore-read" /a/b /a/c
+    tap_ok "xenstore-list lists them" prints "$(printf 'b\nc')" "$tools/xenstore-list" /a
+    tap_ok "xenstore-exists finds a node" "$tools/xenstore-exists" /a/b
+    tap_ok "xenstore-exists finds no missing node" fails "$tools/xenstore-exists" /a/x
+    tap_ok "xenstore-chmod sets permissions" "$tools/xenstore-chmod" /a/b n0 r5
+    tap_ok "xenstore-ls shows tree and permissions" prints \
+        "$(printf 'b = "1"   (n0,r5)\nc = "2"   (n0)')" sh -c "'$tools/xenstore-ls' -p /a | sed 's/ [ .]*(/   (/'"
+    tap_ok "xenstore-watch sees a change" watch_prints
+    tap_ok "more children than fit in a message are listed" many_children
+    tap_ok "xenstore-rm removes a tree" "$tools/xenstore-rm" /a
+    tap_ok "what was removed is gone" fails "$tools/xenstore-read" /a/b
+    tap_ok "xenstore-rm -t tidies up empty parents" sh -c "'$tools/xenstore-write' /t/u/v 1 &&
+        '$tools/xenstore-rm' -t /t/u/v && ! '$tools/xenstore-exists' /t/u"
+    tap_ok "xenstore-control check answers" "$bin/xenstore-control" check
+    tap_ok "xenstore-read over a relative path" sh -c "'$tools/xenstore-write' rel 7 &&
+        [ \"\$('$tools/xenstore-read' /local/domain/0/rel)\" = 7 ]"
+else
+    tap_skip "Debian's tools" "they cannot be downloaded"
+fi
+tap_ok "SIGTERM ends it" stop
+tap_ok "and leaves no socket, pid or control file" prints "" \
+    find "$work" \( -type s -o -name pid \)
+kill_hard() {
+    start && kill -KILL "$(cat "$work/pid")" && sleep 0.2 && [ -S "$XENSTORED_PATH" ] && start
+}
+tap_ok "a socket left by a killed daemon is replaced" kill_hard
+tap_ok "and the new daemon ends cleanly too" stop
+tap_ok "an unknown option is refused" fails "$daemon" --nonsense
+tap_ok "without a hypervisor it says so, unless -D" fails "$daemon" -N
+tap_done
