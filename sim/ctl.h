@@ -3,8 +3,8 @@
  * Talking to the daemon of a simulated machine over its socket. A request is one line of words, as is its answer:
  * "ok ..." or "error ERRNO". Requests (sim/daemon_ctl.c carries them out):
  *
- *     life DOMID ID PID        no answer: this connection stands for a process; when it closes, the owners with cookie
- *                              ID are closed
+ *     life DOMID ID PID        this connection stands for a process; when it closes, the owners with cookie ID are
+ *                              closed. The answer comes when a process of a paused domain is stopped
  *     create DOMID FLAGS NAME  a domain (DOMID -1: the next free); answers "ok DOMID"
  *     destroy DOMID, pause DOMID, unpause DOMID, shutdown DOMID REASON, resume DOMID
  *     connect DOMID            it has been introduced to xenstored

@@ -169,9 +169,7 @@ static void request(struct xids_sim_conn *c, const char *line)
     domid_t id = (domid_t)domid;
     if (strcmp(verb, "life") == 0) {
         lifeline_begins(c, id, (unsigned int)argument);
-        return;
-    }
-    if (strcmp(verb, "create") == 0) {
+    } else if (strcmp(verb, "create") == 0) {
         rc = xids_sim_guest_create(c->daemon, domid, (uint32_t)argument, name[0] != '\0' ? name : "-");
         (void)snprintf(text, sizeof(text), "%d", rc);
     } else if (strcmp(verb, "destroy") == 0) {

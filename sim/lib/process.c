@@ -46,6 +46,8 @@ int xids_sim_result(int rc)
     return -1;
 }
 
+static void join(bool wait);
+
 static void before_fork(void)
 {
     (void)pthread_mutex_lock(&self.lock);
@@ -65,7 +67,7 @@ static void after_fork_child(void)
     self.lifeline = -1;
     if (self.attached) {
         xids_sim_machine_forked(&self.machine);
-        xids_sim_join();
+        join(false);
     }
 }
 
@@ -148,15 +150,22 @@ static int keep_lifeline(void)
     return 0;
 }
 
-void xids_sim_join(void)
+static void join(bool wait)
 {
+    char answer[8];
     int saved = errno;
     (void)pthread_mutex_lock(&self.lock);
-    if (attach() == 0 && keep_lifeline() < 0) {
-        /* Whoever opens something will try again, and be told. */
+    /* When this fails, whoever opens something will try again, and be told. */
+    bool joined = attach() == 0 && keep_lifeline() == 0;
+    while (joined && wait && recv(self.lifeline, answer, sizeof(answer), 0) < 0 && errno == EINTR) {
     }
     (void)pthread_mutex_unlock(&self.lock);
     errno = saved;
+}
+
+void xids_sim_join(void)
+{
+    join(true);
 }
 
 /* ---- owners ---- */

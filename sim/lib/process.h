@@ -22,7 +22,10 @@ domid_t xids_sim_domid(void);
 /* Translates DOMID_SELF. */
 domid_t xids_sim_domid_of(uint32_t domid);
 
-/* Joins the machine and connects the lifeline now, so that the daemon knows the process. For the preload library. */
+/*
+ * Joins the machine and connects the lifeline now, so that the daemon knows the process; waits until it does, so that
+ * no program runs on in a paused domain. For the preload library.
+ */
 void xids_sim_join(void);
 
 /* Opens an owner of this process's. 0, or -1 with errno. */
