@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sim/command.h"
@@ -199,6 +200,10 @@ __attribute__((noinline)) static bool set_environment(const struct xids_sim_mach
         (void)snprintf(text, sizeof(text), "domains/%u/console", domid);
         set_path(m, "XIDS_SIM_CONSOLE", text);
     }
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)snprintf(text, sizeof(text), "%lld%09ld", (long long)now.tv_sec, now.tv_nsec);
+    (void)setenv("XIDS_DOMAIN_START", text, 0);
     (void)snprintf(preload, sizeof(preload), "%s/libxids-sim-preload.so", libraries);
     /* A program built with the address sanitizer wants its runtime to be first; ours beside it does no harm. */
     return prepend("LD_LIBRARY_PATH", libraries, ":") && prepend("LD_PRELOAD", preload, ":") &&
