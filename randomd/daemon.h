@@ -19,13 +19,13 @@
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
 #define LOG_PERIOD_MS 10000u
-#define EVENTS_AT_ONCE 256u     /* events in one turn of the loop: guests can send them without end */
-#define CONTROL_CLIENTS 8u      /* connections to the control socket */
-#define CONTROL_LINE 64u        /* bytes of a request there */
-#define CONTROL_IDLE_MS 5000u   /* until it is dropped */
-#define STORE_TIMEOUT_MS 10000u /* for one answer of xenstore */
-#define STORE_RETRY_MS 500u     /* between attempts to reach it again */
-#define NOT_READY_POLL_MS 100u  /* between looks whether the kernel's generator is seeded */
+#define EVENTS_AT_ONCE 256u    /* events in one turn of the loop: guests can send them without end */
+#define CONTROL_CLIENTS 8u     /* connections to the control socket */
+#define CONTROL_LINE 64u       /* bytes of a request there */
+#define CONTROL_IDLE_MS 5000u  /* until it is dropped */
+#define STORE_TIMEOUT_MS 2000u /* for one answer of xenstore; meanwhile no guest is served */
+#define STORE_RETRY_MS 500u    /* between attempts to reach it again */
+#define NOT_READY_POLL_MS 100u /* between looks whether the kernel's generator is seeded */
 
 /* ---- log.c ---- */
 
@@ -127,7 +127,7 @@ struct daemon {
     bool made_backend; /* /local/domain/S/backend was missing: it is ours to remove */
     bool made_home;    /* so was /local/domain/S */
     bool store_polled; /* store_poll is open */
-    bool store_lost;
+    bool store_lost;   /* nothing is asked of the store until it has spoken again */
     bool was_ready;
     bool rescan;
     bool stopping;
@@ -183,7 +183,7 @@ int config_read(struct config *c, const char *path, bool must_exist);
 
 /* After anything that used the store: takes the watch events that came meanwhile. */
 void store_turn(struct daemon *d);
-/* A call to the store failed: when the connection is gone, begins to look for a new one. */
+/* After a call to the store: when there was no answer or the connection is gone, begins to look for a new one. */
 void store_check(struct daemon *d, int rc);
 void timer_rearm(struct daemon *d);
 

@@ -27,6 +27,7 @@ uint64_t now_ns(void)
 /* ---- the loop ---- */
 
 static void after(struct daemon *d);
+static void store_back(struct daemon *d);
 
 static void on_idle(uv_idle_t *h)
 {
@@ -52,6 +53,8 @@ static void on_store(uv_poll_t *h, int status, int events)
     (void)events;
     int rc = xids_xs_pump(d->xs);
     store_check(d, rc);
+    if (d->store_lost && rc == 0)
+        store_back(d);
     after(d);
 }
 
@@ -72,26 +75,41 @@ static void store_poll_closed(uv_handle_t *h)
 
 void store_check(struct daemon *d, int rc)
 {
-    if ((rc != -XEN_ENOTCONN && rc != -XEN_EBADMSG) || d->store_lost)
+    struct xids_xs_client *client = xids_xs_client(d->xs);
+    /* Who does not answer once is not asked again: every guest would wait each time. */
+    if (rc == -XEN_ETIMEDOUT)
+        xids_xs_client_fail(client, -XEN_ENOTCONN, "no answer in time");
+    if (xids_xs_client_error(client) == 0)
         return;
-    log_line(SAY_ERROR, "xenstore: %s: %s", strerror(-rc), xids_xs_reason(d->xs));
+    if (!d->store_lost)
+        log_line(SAY_ERROR, "xenstore: %s", xids_xs_reason(d->xs));
     d->store_lost = true;
-    if (d->store_polled)
+    if (d->store_polled && !uv_is_closing((uv_handle_t *)&d->store_poll))
         uv_close((uv_handle_t *)&d->store_poll, store_poll_closed);
 }
 
-static void store_recover(struct daemon *d)
+/* Connects anew, without waiting: a store that hangs accepts connections too. Its first word ends the loss. */
+static void store_reconnect(struct daemon *d)
 {
     /* The old handle must be gone before it is made anew. */
     if (d->store_polled || xids_xs_reconnect(d->xs) < 0)
         return;
+    int rc = poll_store(d);
+    if (rc < 0)
+        log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));
+    store_check(d, xids_xs_pump(d->xs));
+}
+
+static void store_back(struct daemon *d)
+{
+    struct xids_xs_event event;
+    /* Each watch gives an event when it is set again. */
+    if (xids_xs_next_event(d->xs, &event, 0) != 1)
+        return;
     d->store_lost = false;
     d->count.store_reconnects++;
     log_line(SAY_INFO, "xenstore is back");
-    int rc = poll_store(d);
-    if (rc == 0)
-        rc = publish_begin(d);
-    store_check(d, rc);
+    store_check(d, publish_begin(d));
     guests_republish(d);
     d->rescan = true;
 }
@@ -100,7 +118,9 @@ void store_turn(struct daemon *d)
 {
     struct xids_xs_event event;
     int rc = 0;
-    while (!d->store_lost && (rc = xids_xs_next_event(d->xs, &event, 0)) == 1)
+    if (d->store_lost)
+        return;
+    while ((rc = xids_xs_next_event(d->xs, &event, 0)) == 1)
         d->rescan = true;
     store_check(d, rc);
     /* A scan makes calls to the store, with which more events come: they are looked at once more, then at the next
@@ -108,7 +128,7 @@ void store_turn(struct daemon *d)
     if (d->rescan && !d->store_lost) {
         d->rescan = false;
         guests_scan(d);
-        if (xids_xs_next_event(d->xs, &event, 0) == 1)
+        if (!d->store_lost && xids_xs_next_event(d->xs, &event, 0) == 1)
             d->rescan = true;
     }
 }
@@ -117,7 +137,7 @@ static void on_timer(uv_timer_t *h)
 {
     struct daemon *d = h->data;
     if (d->store_lost)
-        store_recover(d);
+        store_reconnect(d);
     if (!d->was_ready && master_ready(d->master)) {
         d->was_ready = true;
         log_line(SAY_INFO, "the kernel's generator is ready");
@@ -130,7 +150,7 @@ void timer_rearm(struct daemon *d)
 {
     uint64_t due = guests_due(d), now = now_ns();
     uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due <= now ? 1 : (due - now) / MS + 1;
-    if (d->rescan)
+    if (d->rescan && !d->store_lost)
         ms = 1;
     if (d->store_lost && ms > STORE_RETRY_MS)
         ms = STORE_RETRY_MS;

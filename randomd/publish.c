@@ -46,6 +46,8 @@ static int make_dir(struct daemon *d, const struct guest *g, const char *path)
 
 static int rm(struct daemon *d, const char *path)
 {
+    if (d->store_lost)
+        return -XEN_ENOTCONN;
     int rc = xids_xs_rm(d->xs, XIDS_XS_NO_TX, path);
     return rc == -XEN_ENOENT ? 0 : rc;
 }
@@ -54,6 +56,8 @@ static void rm_if_empty(struct daemon *d, const char *path)
 {
     char **names = NULL;
     unsigned int count = 1;
+    if (d->store_lost)
+        return;
     int rc = xids_xs_directory(d->xs, &names, &count, XIDS_XS_NO_TX, path);
     free(names);
     if (rc >= 0 && count == 0)
@@ -119,6 +123,8 @@ static int write_pointer(struct daemon *d, struct guest *g)
 int publish_channel(struct daemon *d, struct guest *g)
 {
     char path[PATH_BYTES];
+    if (d->store_lost)
+        return -XEN_ENOTCONN;
     backend_path(path, d, g, "");
     int rc = make_dir(d, g, path);
     if (rc == 0)
