@@ -23,7 +23,10 @@ trap 'exit 1' HUP INT TERM
 arguments=()
 for kind in "${kinds[@]}"; do
     export XIDS_SIM_DIR=$sim_work/$kind
-    "$sim" up >/dev/null && start_store "$kind" >&2 || { echo "bench xenstore: no $kind" >&2; continue; }
+    if ! "$sim" up >/dev/null || ! start_store "$kind" >&2; then
+        echo "bench xenstore: no $kind" >&2
+        continue
+    fi
     socket=$(find "$XIDS_SIM_DIR" -type s -path '*xenstored*' -name socket | head -n 1)
     [ -S "$socket" ] || { echo "bench xenstore: $kind has no socket" >&2; continue; }
     arguments+=("$kind=$socket")

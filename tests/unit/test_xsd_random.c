@@ -16,7 +16,7 @@
 #define OPS 12
 
 struct simple_node {
-    char path[24], value[8], perms[8];
+    char path[24], value[16], perms[16];
     unsigned long seq;
 };
 
@@ -61,7 +61,7 @@ static struct simple_node *simple_make(struct simple *t, const char *path)
     if (n != NULL)
         return n;
     parent_of(up, path);
-    char perms[8];
+    char perms[16];
     strcpy(perms, simple_make(t, up)->perms);
     ck_assert_uint_lt(t->n, NODES);
     n = &t->v[t->n++];
@@ -108,7 +108,7 @@ static void simple_list(struct simple *t, char *out, const char *path)
 struct step {
     uint32_t type;
     char path[24];
-    char arg[8];
+    char arg[16];
     char answer[256];
 };
 
