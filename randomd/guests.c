@@ -171,8 +171,10 @@ static void add_guest(struct daemon *d, domid_t domid)
         return;
     }
     struct guest *g = calloc(1, sizeof(*g));
-    if (g == NULL)
+    if (g == NULL) {
+        log_guest(SAY_ERROR, "domain %u: no memory", domid);
         return;
+    }
     g->domid = domid;
     g->vm = read_vm(d, domid);
     g->next = d->guests;

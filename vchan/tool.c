@@ -166,8 +166,8 @@ static int run(struct flow *f)
 {
     for (;;) {
         int rc = move(f);
-        if (rc == -XEN_ENOTCONN) {
-            /* The peer has gone: what we still have is lost, what it left is not. */
+        /* The peer, or its whole domain, has gone: what we still have is lost, what it left is not. */
+        if (rc == -XEN_ENOTCONN || (rc == -XEN_ENODEV && f->in_len > 0)) {
             f->lost = true;
             f->in_len = 0;
             f->input_ended = true;

@@ -56,6 +56,31 @@ in_turn() {
     return "$status"
 }
 
+# A domain is destroyed whose listener has still to deliver to it and to take from it: the latter is all kept.
+last_words() {
+    local domain listener reader got
+    domain=$("$sim" domain create --name doomed) || return
+    mkfifo "$sim_work/out"
+    (exec 3<"$sim_work/out"; eventually test -e "$sim_work/go"; cat <&3 >"$sim_work/words") &
+    reader=$!
+    head -c 1000000 /dev/zero | "$sim" exec --domain "$server_domain" -- "$tool" listen "$domain" last >"$sim_work/out" \
+        2>"$sim_work/last.err" &
+    listener=$!
+    # Nobody reads what the client prints, so that both rings fill up.
+    head -c 300000 /dev/zero | "$sim" exec --domain "$domain" -- "$tool" connect "$server_domain" last 2>/dev/null |
+        sleep 8 &
+    sleep 1.5
+    "$sim" domain destroy "$domain" || return
+    sleep 2.5
+    touch "$sim_work/go"
+    wait "$listener"
+    wait "$reader"
+    got=$(stat -c %s "$sim_work/words")
+    # A pipe, a buffer and a ring of 64 KiB each.
+    [ "$got" -ge 150000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
+    grep -q 'No such device' "$sim_work/last.err"
+}
+
 # killed SERVER CLIENT WHO: the server or the client is killed; the other must get all bytes and see the end.
 killed() {
     local duty_server=last duty_client=last first second victim watcher i pid='' status=0
@@ -199,6 +224,7 @@ tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf
 tap_ok "xids-vchan gives up after its time" nobody
 tap_ok "xids-vchan can be stopped while it waits" stopped_while_waiting
 tap_ok "xids-vchan passes over what a killed listener left" stale
+tap_ok "xids-vchan delivers what a destroyed domain had sent" last_words
 tap_ok "a listener removes the folders it made" cleans_up no
 tap_ok "a listener leaves what others put beside it" cleans_up yes
 tap_ok "the numbers are readable by the client alone" for_the_client_alone
