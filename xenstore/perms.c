@@ -7,12 +7,19 @@ static size_t bytes_for(uint32_t count)
     return FLEXIBLE(struct perms, e, count * sizeof(struct xids_xs_perm));
 }
 
-static uint32_t hash_of(const struct xids_xs_perm *e, uint32_t count)
+/* Keyed, as guests choose the lists, and keep many of them in transactions. */
+static uint32_t hash_of(const struct xids_store *s, const struct xids_xs_perm *e, uint32_t count)
 {
-    uint32_t h = count;
-    for (uint32_t i = 0; i < count; i++)
-        h = (h ^ ((uint32_t)e[i].domid << 8 | e[i].access)) * 0x01000193u;
-    return h ^ (h >> 15);
+    uint32_t words[17] = {count};
+    for (uint32_t i = 0; i < count;) {
+        uint32_t n = 1;
+        while (n < 17 && i < count) {
+            words[n++] = (uint32_t)e[i].domid << 8 | e[i].access;
+            i++;
+        }
+        words[0] = xids_store_hash(s->key, (const char *)words, n * sizeof(words[0]));
+    }
+    return words[0];
 }
 
 static bool same(const struct perms *p, uint32_t hash, const struct xids_xs_perm *e, uint32_t count)
@@ -49,7 +56,7 @@ static void spread(struct xids_store *s)
 /* The list with these entries, with a reference for the caller; NULL: no memory. */
 struct perms *xids_store_perms_get(struct xids_store *s, const struct xids_xs_perm *e, uint32_t count)
 {
-    uint32_t hash = hash_of(e, count);
+    uint32_t hash = hash_of(s, e, count);
     for (struct perms *p = s->perms[hash & (s->perms_buckets - 1)]; p != NULL; p = p->next) {
         if (same(p, hash, e, count)) {
             p->refs++;
