@@ -148,9 +148,9 @@ void xids_xs_drop_transactions(struct xids_xs_conn *conn)
 /* Everything that a connection holds, but for itself. */
 void xids_xs_conn_reset(struct xids_xs_conn *conn)
 {
+    xids_xs_out_free(conn); /* first, so that the watches have nothing waiting that would have to be looked for */
     xids_xs_watch_remove_all(conn);
     xids_xs_drop_transactions(conn);
-    xids_xs_out_free(conn);
     xids_xs_put(conn->server, conn->partial, conn->partial_cap);
     conn->partial = NULL;
     conn->partial_cap = 0;
@@ -266,6 +266,12 @@ static int assemble(struct xids_xs_conn *conn, struct xids_xswire_msg *msg, size
     return xids_xswire_peek(msg, conn->partial, conn->have) > 0 ? 1 : -XEN_EBADMSG;
 }
 
+/* A request has come whole, and there was no memory for its answer. */
+bool xids_xs_conn_owes(const struct xids_xs_conn *conn)
+{
+    return conn->partial != NULL && conn->have == conn->partial_cap;
+}
+
 int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len)
 {
     const uint8_t *in = bytes;
@@ -273,7 +279,7 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
     *used = 0;
     if (conn->broken)
         return -XEN_EBADMSG;
-    while (*used < len && rc >= 0 && xids_xs_server_hungry(conn)) {
+    while ((*used < len || xids_xs_conn_owes(conn)) && rc >= 0 && xids_xs_server_hungry(conn)) {
         struct xids_xswire_msg msg;
         rc = conn->have == 0 ? xids_xswire_peek(&msg, in + *used, len - *used) : 0;
         if (rc > 0) {

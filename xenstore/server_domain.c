@@ -27,6 +27,20 @@ static void set_slot(struct xids_xs_server *s, uint16_t domid, struct xids_xs_co
         table[domid & 0xff] = conn;
 }
 
+/* Whether a domain that is not known has been given rights, and is to be forgotten should it die before it is known. */
+static bool is_awaited(const struct xids_xs_server *s, uint16_t domid)
+{
+    return (s->awaited[domid / 64] >> (domid % 64) & 1u) != 0;
+}
+
+static void await(struct xids_xs_server *s, uint16_t domid, bool yes)
+{
+    if (yes)
+        s->awaited[domid / 64] |= UINT64_C(1) << (domid % 64);
+    else
+        s->awaited[domid / 64] &= ~(UINT64_C(1) << (domid % 64));
+}
+
 static int reserve_slot(struct xids_xs_server *s, uint16_t domid)
 {
     if (s->domains[domid >> 8] != NULL)
@@ -45,6 +59,12 @@ void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx
     for (struct xids_xs_conn *c = s->rings, *next; c != NULL; c = next) {
         next = c->next;
         each(ctx, c->who.domid);
+    }
+    for (uint32_t domid = 0; domid <= UINT16_MAX; domid++) {
+        if (s->awaited[domid / 64] == 0)
+            domid |= 63;
+        else if (is_awaited(s, (uint16_t)domid))
+            each(ctx, (uint16_t)domid);
     }
 }
 
@@ -78,6 +98,17 @@ static bool push(struct xids_xs_conn *conn)
     return xids_bytering_publish(&conn->replies) || any;
 }
 
+static void look_again(struct xids_xs_conn *conn)
+{
+    struct xids_xs_server *s = conn->server;
+    if (conn->again)
+        return;
+    conn->again = true;
+    conn->again_next = NULL;
+    *s->again_last = conn;
+    s->again_last = &conn->again_next;
+}
+
 /* Requests out of the ring: one contiguous piece. The number of bytes taken. */
 static uint32_t pull(struct xids_xs_conn *conn)
 {
@@ -91,7 +122,7 @@ static uint32_t pull(struct xids_xs_conn *conn)
         ring_broken(conn, XENSTORE_ERROR_RINGIDX);
         return 0;
     }
-    if (n == 0)
+    if (n == 0 && !xids_xs_conn_owes(conn))
         return 0;
     xids_peer_get(chunk, span, (size_t)n);
     int rc = xids_xs_server_input(conn, &used, chunk, (size_t)n);
@@ -99,20 +130,11 @@ static uint32_t pull(struct xids_xs_conn *conn)
         ring_broken(conn, XENSTORE_ERROR_PROTO);
         return 0;
     }
+    if (rc == -XEN_ENOMEM)
+        look_again(conn); /* the guest waits: no event of its will bring us back */
     if (xids_bytering_consume(&conn->requests, (uint32_t)used) < 0)
         return 0;
     return (uint32_t)used;
-}
-
-static void look_again(struct xids_xs_conn *conn)
-{
-    struct xids_xs_server *s = conn->server;
-    if (conn->again)
-        return;
-    conn->again = true;
-    conn->again_next = NULL;
-    *s->again_last = conn;
-    s->again_last = &conn->again_next;
 }
 
 void xids_xs_server_ring_event(struct xids_xs_conn *conn)
@@ -159,12 +181,13 @@ static int attach(struct xids_xs_conn *conn)
 
 /* ---- coming ---- */
 
-/* All that a dead domain owned is gone: it can be said. */
+/* All that a dead domain owned is gone: it can be said, if it ever was here. */
 static void forgotten_free(struct xids_xs_server *s, struct forgotten **at)
 {
     struct forgotten *f = *at;
     *at = f->next;
-    xids_xs_fire_special(s, "@releaseDomain", f->domid, true, true);
+    if (f->was_known)
+        xids_xs_fire_special(s, "@releaseDomain", f->domid, true, true);
     xids_xs_put(s, f, sizeof(*f));
 }
 
@@ -189,6 +212,7 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
     xids_peer_store_release(PAGE_WORD(page, server_features),
                             XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY);
     set_slot(s, c->who.domid, c);
+    await(s, c->who.domid, false);
     if (events)
         xids_xs_fire_special(s, "@introduceDomain", c->who.domid, true, true);
     look_again(c); /* requests may be waiting already */
@@ -273,6 +297,17 @@ static int forget_all(struct xids_xs_server *s, uint16_t domid)
     return rc;
 }
 
+int xids_xs_give_rights(struct xids_xs_server *s, uint16_t domid)
+{
+    if (xids_xs_server_domain(s, domid) != NULL)
+        return 0;
+    /* What is left to be taken from the last domain with this number may not be taken from this one. */
+    int rc = forget_all(s, domid);
+    if (rc == 0)
+        await(s, domid, true);
+    return rc;
+}
+
 int xids_xs_op_introduce(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
@@ -303,27 +338,43 @@ int xids_xs_op_introduce(struct request *r)
 
 /* ---- going ---- */
 
+/* Transactions under way may not give anything to the next domain of that number. */
+static void forget_in_transactions(const struct xids_xs_conn *c, uint16_t domid)
+{
+    for (; c != NULL; c = c->next) {
+        for (const struct transaction *t = c->transactions; t != NULL; t = t->next)
+            xids_store_tx_forget_domain(t->tx, domid);
+    }
+}
+
 void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
 {
     struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
-    if (c == NULL || domid == 0)
+    if (domid == 0 || (c == NULL && !is_awaited(s, domid)))
         return;
+    struct forgotten *f = c != NULL ? c->forgotten : xids_xs_get(s, sizeof(*f)), **last = &s->forgotten;
+    if (f == NULL)
+        return; /* it stays awaited */
+    await(s, domid, false);
     set_slot(s, domid, NULL);
     /* Nobody may act with its rights any longer. */
     for (struct xids_xs_conn *o = s->rings; o != NULL; o = o->next) {
         if (o->who.target == domid)
             o->who.target = -1;
     }
-    struct forgotten *f = c->forgotten, **last = &s->forgotten;
-    c->forgotten = NULL;
-    *f = (struct forgotten){.domid = domid};
+    forget_in_transactions(s->sockets, domid);
+    forget_in_transactions(s->rings, domid);
+    *f = (struct forgotten){.domid = domid, .was_known = c != NULL};
     while (*last != NULL)
         last = &(*last)->next;
     *last = f;
-    xids_xs_conn_reset(c);
-    if (s->host.release != NULL)
-        s->host.release(s->host.ctx, c, domid);
-    xids_xs_conn_free(c);
+    if (c != NULL) {
+        c->forgotten = NULL;
+        xids_xs_conn_reset(c);
+        if (s->host.release != NULL)
+            s->host.release(s->host.ctx, c, domid);
+        xids_xs_conn_free(c);
+    }
     (void)forget_some(s, FORGET_AT_ONCE);
 }
 

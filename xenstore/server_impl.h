@@ -64,6 +64,7 @@ struct transaction {
 struct forgotten {
     struct forgotten *next;
     uint16_t domid;
+    bool was_known;
 };
 
 struct out {
@@ -112,6 +113,7 @@ struct xids_xs_server {
     struct xids_store_path *path, *path2, *event_path;
     struct xids_xs_conn *sockets, *rings;
     struct xids_xs_conn **domains[256];
+    uint64_t awaited[65536 / 64]; /* domains given rights before they are known, a bit each */
     struct xids_xs_conn *ready, *ready_last;
     struct watch_node *watch_top;
     struct watch **matches;
@@ -139,6 +141,7 @@ void xids_xs_put(struct xids_xs_server *s, void *mem, size_t size);
 int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid, bool ring);
 void xids_xs_conn_free(struct xids_xs_conn *conn);
 void xids_xs_conn_reset(struct xids_xs_conn *conn);
+bool xids_xs_conn_owes(const struct xids_xs_conn *conn);
 void xids_xs_drop_transactions(struct xids_xs_conn *conn);
 
 /* ---- server_out.c ---- */
@@ -178,6 +181,8 @@ int xids_xs_op_set_target(struct request *r);
 int xids_xs_op_is_introduced(struct request *r);
 int xids_xs_op_domain_path(struct request *r);
 int xids_xs_op_control(struct request *r);
+/* Before a domain that exists gets rights: so that it is taken care of when it dies before it is known. */
+int xids_xs_give_rights(struct xids_xs_server *s, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);
 
 #endif

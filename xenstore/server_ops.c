@@ -208,6 +208,13 @@ static int op_set_perms(struct request *r)
     }
     if (rest != 0)
         return -XEN_EINVAL;
+    for (unsigned int i = 0; i < count; i++) {
+        uint16_t domid = s->perms[i].domid;
+        bool counts = (s->perms[i].access & XIDS_STORE_IGNORED) == 0 && domid != 0 && domid != XIDS_XS_DOMID_ANY;
+        int rc = counts ? xids_xs_give_rights(s, domid) : 0;
+        if (rc < 0)
+            return rc;
+    }
     int rc = (s->perms[0].access & XIDS_STORE_IGNORED) != 0 ? -XEN_ENOENT : xids_xs_path(r, s->path, &arg, true, NULL);
     if (rc == 0)
         rc = xids_store_set_perms(s->store, r->tx, &r->conn->who, s->path, s->perms, count);

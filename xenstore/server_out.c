@@ -53,17 +53,6 @@ static void release(struct xids_xs_conn *conn)
     *o = (struct out){0};
 }
 
-void xids_xs_out_free(struct xids_xs_conn *conn)
-{
-    while (conn->pending != NULL)
-        xids_xs_watch_forget_pending(conn->pending->watch);
-    for (struct watch *w = conn->overflow; w != NULL; w = w->overflow_next)
-        w->overflow = false;
-    conn->overflow = NULL;
-    conn->overflow_last = &conn->overflow;
-    release(conn);
-}
-
 void xids_xs_mark_ready(struct xids_xs_conn *conn)
 {
     struct xids_xs_server *s = conn->server;
@@ -96,6 +85,9 @@ void xids_xs_unmark_ready(struct xids_xs_conn *conn)
 
 size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes)
 {
+    /* Events wait without anything before them only when there was no memory. */
+    if (held(&conn->out) == 0)
+        xids_xs_out_flush_pending(conn);
     *bytes = conn->out.bytes + conn->out.start;
     return held(&conn->out);
 }
@@ -235,6 +227,21 @@ static void pending_free(struct pending *p)
     *at = p->watch_next;
     w->npending--;
     xids_xs_put(w->conn->server, p, FLEXIBLE(struct pending, path, p->len));
+}
+
+void xids_xs_out_free(struct xids_xs_conn *conn)
+{
+    while (conn->pending != NULL) {
+        struct pending *p = conn->pending;
+        conn->pending = p->next;
+        pending_free(p);
+    }
+    conn->pending_last = &conn->pending;
+    for (struct watch *w = conn->overflow; w != NULL; w = w->overflow_next)
+        w->overflow = false;
+    conn->overflow = NULL;
+    conn->overflow_last = &conn->overflow;
+    release(conn);
 }
 
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn)

@@ -6,8 +6,9 @@
  */
 #include "xenstore/store_impl.h"
 
-/* Operations per path that a guest may touch: bounds the memory of a transaction that writes the same again. */
+/* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
+#define BYTES_PER_NODE 512u
 
 struct entry {
     struct entry *chain; /* same bucket */
@@ -39,7 +40,9 @@ struct xids_store_tx {
     struct entry *first, **last;
     struct op *ops, **ops_last;
     struct op *pending;
-    bool failed; /* something could not be noted: it must not be put into force */
+    uint64_t bytes; /* of entries and operations */
+    bool stale;     /* names a domain that has died meanwhile: it has to be done again */
+    bool failed;    /* something could not be noted: it must not be put into force */
 };
 
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx)
@@ -88,15 +91,46 @@ void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx)
     xids_store_put(s, tx, sizeof(*tx));
 }
 
+static bool names(const struct op *op, uint16_t domid)
+{
+    const struct perms *p = op != NULL ? op->perms : NULL;
+    for (uint32_t i = 0; p != NULL && i < p->count; i++) {
+        if (p->e[i].domid == domid)
+            return true;
+    }
+    return false;
+}
+
+void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid)
+{
+    for (const struct op *op = tx->ops; op != NULL && !tx->stale; op = op->next)
+        tx->stale = names(op, domid);
+}
+
 /* ---- entries ---- */
 
-/* The hash of a path out of its parts' hashes, so that prefixes cost nothing more. */
+static bool full(const struct xids_store_tx *tx, const struct xids_store_who *who, size_t bytes)
+{
+    return !who->privileged && tx->bytes + bytes > (uint64_t)BYTES_PER_NODE * who->limits->tx_nodes;
+}
+
+/* The hash of a path out of its parts' hashes: one step for each, and the end. */
+static uint32_t hash_step(uint32_t h, const struct xids_store_path *p, uint32_t i)
+{
+    return (h ^ p->parts[i].hash) * 0x9e3779b1u + i;
+}
+
+static uint32_t hash_end(uint32_t h)
+{
+    return h ^ (h >> 16);
+}
+
 static uint32_t path_hash(const struct xids_store_path *p, uint32_t depth)
 {
     uint32_t h = 0;
     for (uint32_t i = 0; i < depth; i++)
-        h = (h ^ p->parts[i].hash) * 0x9e3779b1u + i;
-    return h ^ (h >> 16);
+        h = hash_step(h, p, i);
+    return hash_end(h);
 }
 
 static size_t prefix_len(const struct xids_store_path *p, uint32_t depth)
@@ -105,16 +139,21 @@ static size_t prefix_len(const struct xids_store_path *p, uint32_t depth)
     return len > 0 ? len : 1;
 }
 
-static struct entry *find(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth)
+static struct entry *find_hashed(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth,
+                                 uint32_t hash)
 {
     if (tx->nbuckets == 0)
         return NULL;
-    uint32_t hash = path_hash(p, depth);
     size_t len = prefix_len(p, depth);
     struct entry *e = tx->buckets[hash & (tx->nbuckets - 1)];
     while (e != NULL && (e->hash != hash || e->len != len || __builtin_memcmp(e->path, p->bytes, len) != 0))
         e = e->chain;
     return e;
+}
+
+static struct entry *find(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth)
+{
+    return find_hashed(tx, p, depth, path_hash(p, depth));
 }
 
 static int more_buckets(struct xids_store *s, struct xids_store_tx *tx)
@@ -141,7 +180,7 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *entry = find(tx, p, depth);
     if (*entry != NULL)
         return 0;
-    if (!who->privileged && tx->nentries >= who->limits->tx_nodes)
+    if ((!who->privileged && tx->nentries >= who->limits->tx_nodes) || full(tx, who, FLEXIBLE(struct entry, path, len)))
         return -XEN_ENOSPC;
     if (tx->nentries >= tx->nbuckets) {
         int rc = more_buckets(s, tx);
@@ -159,19 +198,36 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *tx->last = e;
     tx->last = &e->next;
     tx->nentries++;
+    tx->bytes += FLEXIBLE(struct entry, path, len);
     *entry = e;
     return 0;
 }
 
-/* Below something that the transaction has removed, everything is its own doing. */
-static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t to)
+/*
+ * Below something that the transaction has removed, everything is its own doing. Returns how deep in the path that
+ * begins, UINT32_MAX when it does not. One pass: guests choose how deep paths are.
+ */
+static uint32_t own_doing(const struct xids_store_tx *tx, const struct xids_store_path *p)
 {
-    for (uint32_t depth = 2; tx->nremoved > 0 && depth <= to; depth++) {
-        const struct entry *e = find(tx, p, depth);
+    uint32_t h = 0;
+    for (uint32_t i = 0; tx->nremoved > 0 && i < p->depth; i++) {
+        h = hash_step(h, p, i);
+        const struct entry *e = i > 0 ? find_hashed(tx, p, i + 1, hash_end(h)) : NULL;
         if (e != NULL && e->removed)
-            return true;
+            return i + 1;
     }
-    return false;
+    return UINT32_MAX;
+}
+
+/* How many parts of a path there are in a tree. */
+static uint32_t depth_in(const struct xids_store_node *top, const struct xids_store_path *p)
+{
+    uint32_t depth = 0;
+    const struct xids_store_node *n = top;
+    while (depth < p->depth &&
+           (n = xids_store_child(n, p->parts[depth].hash, part_name(p, depth), p->parts[depth].len)) != NULL)
+        depth++;
+    return depth;
 }
 
 /*
@@ -181,8 +237,9 @@ static bool is_own_doing(const struct xids_store_tx *tx, const struct xids_store
 static int note_inherited(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
                           const struct xids_store_path *p)
 {
+    uint32_t there = depth_in(tx->base, p), ours = own_doing(tx, p);
     for (uint32_t depth = p->depth; depth-- > 1;) {
-        bool was = xids_store_find(tx->base, p, depth) != NULL, own = is_own_doing(tx, p, depth);
+        bool was = depth <= there, own = depth >= ours;
         struct entry *e;
         int rc = touch(s, tx, &e, who, p, depth);
         if (rc < 0)
@@ -200,7 +257,7 @@ int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, cons
 {
     struct entry *e;
     int rc = touch(s, tx, &e, who, p, p->depth);
-    bool own = rc == 0 && is_own_doing(tx, p, p->depth);
+    bool own = rc == 0 && own_doing(tx, p) <= p->depth;
     if (rc == 0 && (kinds & READ_PERMS) != 0 && (own || xids_store_find(tx->base, p, p->depth) == NULL))
         rc = note_inherited(s, tx, who, p);
     if (rc < 0) {
@@ -220,7 +277,8 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     int rc = touch(s, tx, &e, who, p, p->depth);
     if (rc < 0)
         return rc;
-    if (!who->privileged && tx->nops >= OPS_PER_NODE * who->limits->tx_nodes)
+    if ((!who->privileged && tx->nops >= (uint64_t)OPS_PER_NODE * who->limits->tx_nodes) ||
+        full(tx, who, FLEXIBLE(struct op, value, len)))
         return -XEN_ENOSPC;
     op_free(s, tx->pending);
     tx->pending = xids_store_get(s, FLEXIBLE(struct op, value, len));
@@ -243,6 +301,7 @@ void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, 
     *tx->ops_last = op;
     tx->ops_last = &op->next;
     tx->nops++;
+    tx->bytes += FLEXIBLE(struct op, value, op->len);
     e->event = e->event || done;
     switch (op->kind) {
     case WROTE_VALUE:
@@ -411,6 +470,8 @@ static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct x
     /* Whoever only reads has seen a snapshot: it came before all that has happened since. */
     if (tx->ops == NULL)
         return 0;
+    if (tx->stale)
+        return -XEN_EAGAIN;
     if (tx->version != s->version) {
         int rc = still_true(s, tx, who, s->scratch) ? redo(s, tx, who, s->scratch) : -XEN_EAGAIN;
         if (rc < 0)

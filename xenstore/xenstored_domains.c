@@ -139,58 +139,46 @@ static bool host_exists(void *ctx, uint16_t domid)
 {
     struct domains *m = ctx;
     xc_dominfo_t info;
-    return xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid;
+    return xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid && !info.dying;
 }
 
 /* ---- what happens ---- */
 
-struct known {
-    uint16_t *v;
-    size_t n, cap;
+struct living {
+    struct xids_xs_server *server;
+    uint8_t bits[0x8000 / 8];
 };
 
-static void note_known(void *ctx, uint16_t domid)
+static void release_if_dead(void *ctx, uint16_t domid)
 {
-    struct known *k = ctx;
-    if (k->n < k->cap)
-        k->v[k->n++] = domid;
+    const struct living *l = ctx;
+    if (domid != 0 && domid < 0x8000 && (l->bits[domid / 8] & (1u << (domid % 8))) == 0)
+        xids_xs_server_release(l->server, domid);
 }
 
 /* Some domain has shut down or died. Xen does not say which: all are looked at, in one pass over both lists. */
 static void look_for_the_dead(struct domains *m)
 {
     struct xids_xs_server *server = m->daemon->server;
-    struct xids_xs_server_stats st;
     xc_domaininfo_t *info = calloc(INFO_BATCH, sizeof(*info));
-    uint8_t *alive = calloc(1, 0x8000 / 8);
-    xids_xs_server_stats(server, &st);
-    struct known known = {.v = calloc(st.domains + 1u, sizeof(uint16_t)), .cap = st.domains};
+    struct living living = {.server = server};
     uint32_t first = 0;
     int n = -1;
-    while (info != NULL && alive != NULL && known.v != NULL &&
-           (n = xc_domain_getinfolist(m->xc, first, INFO_BATCH, info)) > 0) {
+    while (info != NULL && (n = xc_domain_getinfolist(m->xc, first, INFO_BATCH, info)) > 0) {
         for (int i = 0; i < n; i++) {
             uint32_t flags = info[i].flags;
             uint16_t domid = info[i].domain;
             if ((flags & XEN_DOMINF_dying) == 0 && domid < 0x8000)
-                alive[domid / 8] |= (uint8_t)(1u << (domid % 8));
+                living.bits[domid / 8] |= (uint8_t)(1u << (domid % 8));
             if ((flags & XEN_DOMINF_shutdown) != 0)
                 xids_xs_server_shutdown(server, domid);
             first = domid + 1u;
         }
     }
-    if (n == 0) {
-        xids_xs_server_each_domain(server, note_known, &known);
-        for (size_t i = 0; i < known.n; i++) {
-            uint16_t domid = known.v[i];
-            if (domid != 0 && domid < 0x8000 && (alive[domid / 8] & (1u << (domid % 8))) == 0)
-                xids_xs_server_release(server, domid);
-        }
-    } else {
+    if (n == 0)
+        xids_xs_server_each_domain(server, release_if_dead, &living);
+    else
         log_msg(LOG_LEVEL_ERROR, "the list of domains cannot be read");
-    }
-    free(known.v);
-    free(alive);
     free(info);
 }
 
@@ -306,7 +294,9 @@ int domains_start(struct daemon *d)
 static void host_forget(void *ctx, uint16_t domid)
 {
     struct domains *m = ctx;
-    host_release(m, xids_xs_server_domain(m->daemon->server, domid), domid);
+    struct xids_xs_conn *conn = xids_xs_server_domain(m->daemon->server, domid);
+    if (conn != NULL)
+        host_release(m, conn, domid);
 }
 
 void domains_close(struct daemon *d)

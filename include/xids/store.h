@@ -152,6 +152,12 @@ void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx);
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
     XIDS_MUST_CHECK;
 
+/*
+ * A domain has died: if the transaction gives it anything, it will end with -XEN_EAGAIN. Otherwise the next domain with
+ * that number would have it.
+ */
+void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid);
+
 /* ---- domains ---- */
 
 /* The number of nodes in force that a domain owns. */

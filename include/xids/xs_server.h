@@ -134,11 +134,15 @@ void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid);
 
 /*
  * The domain is gone: its nodes are removed with events, its rights struck, @releaseDomain fired, the host's
- * release called. What cannot be done at once is done by xids_xs_server_idle.
+ * release called. What cannot be done at once is done by xids_xs_server_idle. A domain that was given rights and died
+ * before it was introduced loses them, without an event; for any other the call does nothing.
  */
 void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid);
 
-/* Calls each for every known domain; it may release the one that it is called for. */
+/*
+ * Calls each for every known domain, and for those that have been given rights but are not introduced yet; it may
+ * release the one that it is called for.
+ */
 void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx, uint16_t domid), void *ctx);
 
 XIDS_END_DECLS
