@@ -32,7 +32,7 @@ static int handle(void *ctx, const char *section, const char *name, const char *
     uint64_t n = 0;
     bool ok = false;
     if (strcmp(section, "randomd") != 0) {
-        log_line(SAY_ERROR, "configuration: no such section: [%s]", section);
+        log_line(SAY_ERROR, "settings: no such section: [%s], only [randomd]", section);
         return 0;
     }
     if (strcmp(name, "log-level") == 0) {
@@ -51,22 +51,23 @@ static int handle(void *ctx, const char *section, const char *name, const char *
         ok = number(&n, value, 1, 1u << 20);
         c->reseed_bytes = n;
     } else {
-        log_line(SAY_ERROR, "configuration: no such setting: %s", name);
+        log_line(SAY_ERROR, "settings: no such setting: %s", name);
         return 0;
     }
     if (!ok)
-        log_line(SAY_ERROR, "configuration: %s cannot be \"%s\"", name, value);
+        log_line(SAY_ERROR, "settings: %s cannot be \"%s\"", name, value);
     return ok;
 }
 
 int config_read(struct config *c, const char *path, bool must_exist)
 {
+    errno = 0;
     int rc = ini_parse(path, handle, c);
     if (rc == 0 || (rc == -1 && !must_exist))
         return 0;
     if (rc > 0)
-        log_line(SAY_ERROR, "%s: line %d", path, rc);
+        log_line(SAY_ERROR, "%s: error in line %d", path, rc);
     else
-        log_line(SAY_ERROR, "%s: cannot be read", path);
+        log_line(SAY_ERROR, "%s: cannot be read: %s", path, errno != 0 ? strerror(errno) : "no memory");
     return -XEN_EINVAL;
 }

@@ -239,6 +239,11 @@ int control_start(struct daemon *d)
         log_line(SAY_ERROR, "another xids-randomd answers at %s", path);
         return -XEN_EBUSY;
     }
+    struct stat there;
+    if (lstat(path, &there) == 0 && !S_ISSOCK(there.st_mode)) {
+        log_line(SAY_ERROR, "control socket %s: there is something else of that name", path);
+        return -XEN_EEXIST;
+    }
     unlink(path); /* left by one that was killed */
     struct control *c = calloc(1, sizeof(*c));
     if (c == NULL)
@@ -252,7 +257,9 @@ int control_start(struct daemon *d)
         rc = uv_listen((uv_stream_t *)&c->listener, CONTROL_CLIENTS, on_connect);
     d->control = c;
     if (rc < 0)
-        log_line(SAY_ERROR, "control socket %s: %s", path, uv_strerror(rc));
+        /* libuv calls a folder that does not exist "permission denied", too. */
+        log_line(SAY_ERROR, "control socket %s: %s", path,
+                 rc == UV_EACCES ? "its folder is missing or not ours to write" : uv_strerror(rc));
     return rc;
 }
 

@@ -173,6 +173,14 @@ void control_stop(struct daemon *d);
 /* Asks a running daemon and prints its answer. The exit status. */
 int control_ask(const char *path, const char *request);
 
+/* ---- background.c ---- */
+
+/* Forks; the parent waits and ends with the fate of the child, in which this returns a descriptor for background_ready
+ * or a negative errno. */
+int background_begin(void);
+/* The program serves: lets the parent end, and logs to syslog from now on. -1: it stayed in the foreground. */
+void background_ready(int fd);
+
 /* ---- config.c ---- */
 
 void config_defaults(struct config *c);

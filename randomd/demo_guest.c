@@ -243,9 +243,19 @@ static int open_all(struct demo *d, void *client_mem)
     uint64_t differs[2] = {now_ns(), (uint64_t)getpid()};
     memset(&config, 0, sizeof(config));
     memcpy(config.nonce, differs, sizeof(differs));
+    domid_t self = 0;
     int rc = xids_xs_open(&d->xs, NULL);
-    if (rc == 0)
-        rc = xids_platform_xen_open(&d->platform, XIDS_PLATFORM_XEN_NO_STATUS);
+    if (rc < 0) {
+        fputs("xids-entropy-demo: xenstore cannot be reached\n", stderr);
+        return rc;
+    }
+    uint64_t left = d->give_up > now_ns() ? d->give_up - now_ns() : 0;
+    xids_xs_set_timeout(d->xs, (unsigned int)(left / 1000000u) + 1);
+    rc = xids_xs_own_domid(d->xs, &self);
+    if (rc < 0)
+        fputs("xids-entropy-demo: xenstore does not say which domain this is\n", stderr);
+    else
+        rc = xids_platform_xen_open_as(&d->platform, self, XIDS_PLATFORM_XEN_NO_STATUS);
     if (rc == 0)
         rc = xids_xs_watch(d->xs, "device/randomd", "pointer");
     if (rc == 0)
@@ -266,11 +276,10 @@ static const char usage[] = "usage: xids-entropy-demo [--start NS] [--pull BYTES
 
 static int parse(struct demo *d, size_t *pull, bool *stay, int argc, char **argv)
 {
-    static const struct option longs[] = {{"start", required_argument, NULL, 's'},
-                                          {"pull", required_argument, NULL, 'p'},
-                                          {"timeout", required_argument, NULL, 't'},
-                                          {"stay", no_argument, NULL, 'k'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"start", required_argument, NULL, 's'},   {"pull", required_argument, NULL, 'p'},
+        {"timeout", required_argument, NULL, 't'}, {"stay", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     const char *start = getenv("XIDS_DOMAIN_START");
     uint64_t bytes = 1u << 20, seconds = 10;
     int opt;
@@ -284,9 +293,13 @@ static int parse(struct demo *d, size_t *pull, bool *stay, int argc, char **argv
             d->give_up = seconds;
         else if (opt == 'k')
             *stay = true;
+        else if (opt == 'h')
+            exit(fputs(usage, stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         else
             return -EINVAL;
     }
+    if (optind < argc)
+        return -EINVAL;
     d->give_up = d->started + seconds * S;
     return start == NULL ? 0 : number(start, &d->started);
 }
@@ -317,7 +330,8 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = run(&d, stay);
     if (rc < 0)
-        fprintf(stderr, "xids-entropy-demo: %s\n", strerror(-rc));
+        fprintf(stderr, "xids-entropy-demo: %s\n",
+                rc == -XEN_ETIMEDOUT ? "no entropy came in time (does xids-randomd run in domain 0?)" : strerror(-rc));
     if (d.connected)
         disconnect(&d);
     xids_randomd_client_fini(d.client);

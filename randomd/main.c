@@ -187,31 +187,33 @@ static int open_store(struct daemon *d)
 {
     int rc = xids_xs_open(&d->xs, NULL);
     if (rc < 0) {
-        log_line(SAY_ERROR, "xenstore: %s", strerror(-rc));
+        log_line(SAY_ERROR, "xenstore cannot be reached (does xenstored run?): %s", strerror(-rc));
         return rc;
     }
     xids_xs_set_timeout(d->xs, STORE_TIMEOUT_MS);
+    /* Every other domain finds its number in its home; domain 0 only if somebody has put it there. */
+    rc = xids_xs_own_domid(d->xs, &d->domid);
+    if (rc < 0 && rc != -XEN_ENOENT) {
+        log_line(SAY_ERROR, "xenstore does not say which domain this is: %s", strerror(-rc));
+        return rc;
+    }
     rc = xids_xs_watch(d->xs, "@introduceDomain", watch_introduce);
     if (rc == 0)
         rc = xids_xs_watch(d->xs, "@releaseDomain", watch_release);
     if (rc == 0)
         rc = publish_begin(d);
     if (rc < 0)
-        log_line(SAY_ERROR, "xenstore: %s", strerror(-rc));
+        log_line(SAY_ERROR, "xenstore does not do what a daemon's domain may ask: %s", strerror(-rc));
     return rc;
 }
 
 static int open_platform(struct daemon *d)
 {
-    int rc = xids_platform_xen_open(&d->platform, XIDS_PLATFORM_XEN_NO_STATUS);
-    /* Every other domain finds its number in its home; domain 0 only if somebody has put it there. */
-    if (rc == -XEN_ENOENT)
-        rc = xids_platform_xen_open_as(&d->platform, 0, XIDS_PLATFORM_XEN_NO_STATUS);
+    int rc = xids_platform_xen_open_as(&d->platform, d->domid, XIDS_PLATFORM_XEN_NO_STATUS);
     if (rc < 0) {
         log_line(SAY_ERROR, "Xen's devices: %s", strerror(-rc));
         return rc;
     }
-    d->domid = d->platform->domid;
     return 0;
 }
 
@@ -247,9 +249,9 @@ static void close_handle(uv_handle_t *h, void *ctx)
         uv_close(h, NULL);
 }
 
-static void run(struct daemon *d)
+static void run(struct daemon *d, int ready_fd)
 {
-    if (control_start(d) < 0 || master_new(&d->master) < 0 || open_platform(d) < 0 || open_store(d) < 0 ||
+    if (control_start(d) < 0 || master_new(&d->master) < 0 || open_store(d) < 0 || open_platform(d) < 0 ||
         open_loop(d) < 0) {
         d->status = EXIT_FAILURE;
         return;
@@ -262,6 +264,7 @@ static void run(struct daemon *d)
     d->rescan = true;
     after(d);
     notify_manager("READY=1\nSTATUS=serving");
+    background_ready(ready_fd);
     log_line(SAY_INFO, "serving from domain %u", d->domid);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     notify_manager("STOPPING=1");
@@ -284,7 +287,14 @@ static void finish(struct daemon *d)
 static const char usage[] =
     "usage: xids-randomd [--foreground] [--config FILE] [--control SOCKET] [--log-level LEVEL]\n"
     "       xids-randomd [--config FILE] [--control SOCKET] --status\n"
-    "Gives every guest its entropy over vchan. LEVEL: error, warning, info, debug.\n";
+    "Gives every guest its entropy over vchan.\n"
+    "  --foreground         stay, and log to standard error; otherwise to syslog\n"
+    "  --config FILE        settings, instead of " DEFAULT_CONFIG "\n"
+    "  --control SOCKET     the control socket\n"
+    "  --log-level LEVEL    error, warning, info or debug\n"
+    "  --status             ask the daemon that runs for its state and counters, in JSON\n"
+    "  --help, --version\n"
+    "xids-randomd(8) tells more.\n";
 
 struct options {
     const char *config, *control, *level;
@@ -342,7 +352,7 @@ static int configure(struct config *c, const struct options *o)
     if (config_read(c, o->config != NULL ? o->config : DEFAULT_CONFIG, o->config != NULL) < 0)
         return 100;
     if (o->level != NULL && log_level_from(&c->log_level, o->level) < 0) {
-        fputs(usage, stderr);
+        log_line(SAY_ERROR, "--log-level: error, warning, info or debug, not \"%s\"", o->level);
         return 100;
     }
     if (o->control != NULL) {
@@ -368,12 +378,13 @@ int main(int argc, char **argv)
     if (o.ask)
         return control_ask(d.config.control, "status");
     /* Before the loop and the devices are opened: they do not survive a fork. */
+    int ready_fd = -1;
     if (!o.foreground) {
-        if (daemon(0, 0) != 0) {
-            log_line(SAY_ERROR, "daemon: %s", strerror(errno));
+        ready_fd = background_begin();
+        if (ready_fd < 0) {
+            log_line(SAY_ERROR, "cannot go into the background: %s", strerror(-ready_fd));
             return EXIT_FAILURE;
         }
-        log_to_syslog();
     }
     signal(SIGPIPE, SIG_IGN);
     secret_process();
@@ -383,7 +394,7 @@ int main(int argc, char **argv)
         log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));
         return EXIT_FAILURE;
     }
-    run(&d);
+    run(&d, ready_fd);
     finish(&d);
     return d.status;
 }

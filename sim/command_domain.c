@@ -68,6 +68,8 @@ static int create(const char *dir, int argc, char **argv)
         }
     }
     int rc = xids_sim_ask(answer, dir, "create %d %u %s", domid, flags, name);
+    if (rc == -EEXIST)
+        return xids_sim_complain(0, "domain create: domain %d exists already", domid);
     if (rc < 0)
         return xids_sim_complain(rc, "domain create");
     domid_t made = (domid_t)strtoul(answer, NULL, 10);
@@ -129,6 +131,12 @@ int xids_sim_command_domain(const char *dir, int argc, char **argv)
     } else {
         return xids_sim_usage();
     }
+    if (rc == -ESRCH)
+        return xids_sim_complain(0, "domain %s: there is no domain %d", verb, domid);
+    if (strcmp(verb, "introduce") == 0 && no_store(rc))
+        return xids_sim_complain(rc, "domain introduce: no xenstored serves %s/run/xenstored/socket", dir);
+    if (rc < 0 && strcmp(verb, "destroy") == 0 && domid == 0)
+        return xids_sim_complain(0, "domain destroy: domain 0 goes with its machine (xids-sim down)");
     return rc == 0 ? EXIT_SUCCESS : xids_sim_complain(rc, "domain %s %d", verb, domid);
 }
 
@@ -228,7 +236,8 @@ int xids_sim_command_exec(const char *dir, int argc, char **argv)
     if (rc == 0)
         rc = xids_hv_domain_info(&m.hv, &info, (domid_t)domid);
     if (rc < 0)
-        return xids_sim_complain(rc, "exec in domain %d of %s", domid, dir);
+        return rc == -ESRCH ? xids_sim_complain(0, "exec: there is no domain %d in %s", domid, dir)
+                            : xids_sim_complain(rc, "exec in domain %d of %s", domid, dir);
     if (!find_libraries(libraries))
         return xids_sim_complain(0, "exec: the simulator's libraries are missing (XIDS_SIM_LIBDIR tells where)");
     if (!set_environment(&m, (domid_t)domid, libraries))

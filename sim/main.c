@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* xids-sim: a simulated hypervisor for ordinary processes. See docs/man/xids-sim.1. */
+#include "config.h"
+
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/command.h"
 
@@ -57,6 +61,18 @@ int xids_sim_parse_domid(const char *text)
                                                                                                        : (int)value;
 }
 
+static bool is_machine(const char *dir)
+{
+    char path[XIDS_SIM_DIR_MAX + 8];
+    (void)snprintf(path, sizeof(path), "%s/hv", dir);
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+static int no_machine(const char *dir)
+{
+    return xids_sim_complain(0, "no machine in %s (xids-sim up starts one)", dir);
+}
+
 int main(int argc, char **argv)
 {
     char dir[XIDS_SIM_DIR_MAX];
@@ -69,8 +85,13 @@ int main(int argc, char **argv)
     }
     if (rc < 0)
         return xids_sim_complain(rc, "the machine's directory");
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        return puts("xids-sim (xids) " PACKAGE_VERSION) < 0 ? XIDS_SIM_FAILED : EXIT_SUCCESS;
     for (size_t i = 0; at < argc && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(argv[at], commands[i].name) == 0)
-            return commands[i].run(dir, argc - at, argv + at);
-    return xids_sim_usage();
+            return i > 0 && !is_machine(dir) ? no_machine(dir) : commands[i].run(dir, argc - at, argv + at);
+    int status = xids_sim_usage();
+    if (at < argc)
+        (void)xids_sim_complain(0, "no such command: %s", argv[at]);
+    return status;
 }

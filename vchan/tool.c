@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <getopt.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,6 +22,9 @@
 
 /* How often, in milliseconds, the peer's domain is looked after. */
 #define LOOK_AFTER_MS 1000
+
+/* For one answer of xenstore. */
+#define STORE_TIMEOUT_MS 10000u
 
 /* How long a signal has to wait at most while no server has come. */
 #define SLICE_MS 300
@@ -256,7 +260,9 @@ static bool parse(struct options *o, int argc, char **argv)
     unsigned long n = 0;
     int c;
     *o = (struct options){.left_order = 16, .right_order = 16, .timeout_ms = -1};
-    while ((c = getopt(argc, argv, "hkl:r:s:t:V")) != -1) {
+    static const struct option longs[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
+    while ((c = getopt_long(argc, argv, "hkl:r:s:t:V", longs, NULL)) != -1) {
         switch (c) {
         case 'h':
             usage(stdout);
@@ -300,10 +306,6 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGHUP, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 
     struct xids_xs *xs = NULL;
@@ -311,11 +313,20 @@ int main(int argc, char **argv)
     domid_t self = 0;
     int rc = xids_xs_open(&xs, o.store);
     if (rc < 0)
-        return fail("xenstore", rc);
+        return fail(o.store != NULL ? o.store : "xenstore cannot be reached", rc);
+    /* Until something is published a signal simply ends the program, also while xenstore does not answer. */
+    xids_xs_set_timeout(xs, STORE_TIMEOUT_MS);
     rc = xids_xs_own_domid(xs, &self);
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
     int status = EXIT_FAILURE;
     if (rc < 0) {
-        (void)fail("our domain's id", rc);
+        (void)fail(rc == -XEN_ETIMEDOUT ? "xenstore does not answer"
+                   : rc == -XEN_ENOENT  ? "xenstore has no node \"domid\" for this domain"
+                                        : "xenstore",
+                   rc);
     } else {
         rc = xids_platform_xen_open_as(&platform, self, 0);
         status = rc < 0 ? fail("Xen's devices", rc) : serve(&o, platform, xs);
