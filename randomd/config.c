@@ -63,7 +63,7 @@ int config_read(struct config *c, const char *path, bool must_exist)
 {
     errno = 0;
     int rc = ini_parse(path, handle, c);
-    if (rc == 0 || (rc == -1 && !must_exist))
+    if (rc == 0 || (rc == -1 && errno == ENOENT && !must_exist))
         return 0;
     if (rc > 0)
         log_line(SAY_ERROR, "%s: error in line %d", path, rc);

@@ -27,6 +27,7 @@ enum {
     OPT_FOREGROUND = 256,
     OPT_LOG_LEVEL,
     OPT_CONTROL,
+    OPT_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -57,6 +58,7 @@ static const struct option long_options[] = {
     {"foreground", no_argument, NULL, OPT_FOREGROUND},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"control", required_argument, NULL, OPT_CONTROL},
+    {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -73,6 +75,7 @@ static void usage(FILE *to)
                 "  -E, -S, -W, -t, -A, -M   limits for a guest: nodes, bytes of a node, watches,\n"
                 "                           transactions, permissions of a node, bytes of a path\n"
                 "  -Q, --quota NAME=N       the same by name\n"
+                "  -H, --help, --version\n"
                 "xids-xenstored(8) tells more.\n",
                 to);
 }
@@ -168,6 +171,9 @@ static int parse(struct options *o, struct daemon *d, int argc, char **argv)
             break;
         case 'H':
             usage(stdout);
+            return 1;
+        case OPT_VERSION:
+            (void)puts("xids-xenstored (xids) " PACKAGE_VERSION);
             return 1;
         case 'T':
         case 'c':

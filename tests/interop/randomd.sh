@@ -123,6 +123,27 @@ refused_second() {
     [ $? -eq 1 ] && contains "$sim_work/second" "another xids-randomd answers"
 }
 
+# Without --foreground: the exit status, and not only the system's log, says whether it serves.
+refused_in_background() {
+    in_domain 0 "$randomd" --control "$sim_work/control" 2>"$sim_work/second"
+    [ $? -eq 1 ] && contains "$sim_work/second" "another xids-randomd answers"
+}
+
+in_background() {
+    local pid
+    in_domain 0 "$randomd" --control "$sim_work/background" || return 1
+    # It answers at once: nothing is waited for.
+    in_domain 0 "$randomd" --control "$sim_work/background" --status >/dev/null || return 1
+    pid=$(pgrep -f -- "--control $sim_work/background\$")
+    kill -TERM "$pid" && eventually gone "$pid"
+}
+
+spares_files() {
+    echo mine >"$sim_work/file"
+    in_domain 0 "$randomd" --foreground --control "$sim_work/file" 2>"$sim_work/second"
+    [ $? -eq 1 ] && contains "$sim_work/second" "something else of that name" && contains "$sim_work/file" mine
+}
+
 stopped() {
     local pid
     pid=$(daemon)
@@ -171,6 +192,8 @@ entropy_cases() {
         /local/domain/1/device/randomd/0/backend /evil
     tap_ok "$kind: a guest cannot read another's nodes" fails in_domain 2 "$tools/xenstore-read" "$backend/1/0/ring-ref"
     tap_ok "$kind: a second daemon is refused" refused_second
+    tap_ok "$kind: in the background, too, and it says so" refused_in_background
+    tap_ok "$kind: a file in the place of the control socket is not removed" spares_files
     tap_ok "$kind: guests stay connected" eval 'stay 1 && stay 2'
     tap_ok "$kind: kill -9 and restart: guests find the new channel" killed_and_restarted
     tap_ok "$kind: and have reseeded" eval 'reseeded 1 2 && reseeded 2 2'
@@ -185,6 +208,7 @@ entropy_cases() {
         kill -TERM "$pid"
         tap_ok "$kind: a guest that stayed ends" eventually gone "$pid"
     done <"$sim_work/stayers"
+    tap_ok "$kind: in the background it serves when its starter returns" in_background
     tap_ok "$kind: the store is as before" eventually same_tree
     tap_ok "$kind: no grant, port or page is left" eventually same_usage "$before"
     sim_end
