@@ -19,10 +19,12 @@ static int nap(struct xids_vchan *ch, uint64_t limit)
     if (rc <= 0)
         return rc;
     for (int i = 0; i < EVENTS_AT_ONCE && (rc = platform->ops->evtchn_pending(ctx)) > 0; i++) {
-        if ((evtchn_port_t)rc == ch->port)
+        if ((evtchn_port_t)rc == ch->port) {
             (void)xids_vchan_event(ch);
-        else
-            (void)platform->ops->evtchn_unmask(ctx, (evtchn_port_t)rc);
+            /* What else there may be can wait: to learn that there is nothing costs a system call at each sleep. */
+            return 1;
+        }
+        (void)platform->ops->evtchn_unmask(ctx, (evtchn_port_t)rc);
     }
     return rc < 0 ? rc : 1;
 }
