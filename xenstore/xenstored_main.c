@@ -186,7 +186,9 @@ static int parse(struct options *o, struct daemon *d, int argc, char **argv)
         case 'm':
         case 'p':
         case 'U':
-            break; /* accepted for C xenstored's sake */
+            /* Scripts written for C xenstored pass them; nobody should believe that they work. */
+            (void)fprintf(stderr, "xids-xenstored: option -%c has no effect here\n", opt);
+            break;
         default:
             usage(stderr);
             return 1 + EXIT_FAILURE;

@@ -67,14 +67,16 @@ last_words() {
         2>"$sim_work/last.err" &
     listener=$!
     # Nobody reads what the client prints, so that both rings fill up.
-    head -c 300000 /dev/zero | "$sim" exec --domain "$domain" -- "$tool" connect "$server_domain" last 2>/dev/null |
-        sleep 8 &
+    mkfifo "$sim_work/unread"
+    exec 4<>"$sim_work/unread"
+    head -c 300000 /dev/zero | "$sim" exec --domain "$domain" -- "$tool" connect "$server_domain" last >&4 2>/dev/null &
     sleep 1.5
     "$sim" domain destroy "$domain" || return
     sleep 2.5
     touch "$sim_work/go"
     wait "$listener"
     wait "$reader"
+    exec 4>&-
     got=$(stat -c %s "$sim_work/words")
     # A pipe, a buffer and a ring of 64 KiB each.
     [ "$got" -ge 150000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
