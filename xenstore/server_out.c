@@ -88,7 +88,7 @@ size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes)
     /* Events wait without anything before them only when there was no memory. */
     if (held(&conn->out) == 0)
         xids_xs_out_flush_pending(conn);
-    *bytes = conn->out.bytes + conn->out.start;
+    *bytes = held(&conn->out) > 0 ? conn->out.bytes + conn->out.start : NULL;
     return held(&conn->out);
 }
 

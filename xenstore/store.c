@@ -219,7 +219,8 @@ static int make_listing(struct xids_store *s, const struct xids_store_node *dir)
                 s->stack[sp++].n = c->kid[k];
         }
     }
-    sort(l->sort, l->sort + l->cap_sort, n);
+    if (n > 1)
+        sort(l->sort, l->sort + l->cap_sort, n);
     l->len = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct xids_store_node *c = l->sort[i];
@@ -243,7 +244,7 @@ int xids_store_list(struct xids_store *s, struct xids_store_tx *tx, const char *
         if (rc < 0)
             return rc;
     }
-    *names = s->listing.bytes;
+    *names = s->listing.bytes != NULL ? s->listing.bytes : "";
     *len = s->listing.len;
     if (generation != NULL)
         *generation = n->generation;

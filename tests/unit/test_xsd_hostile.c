@@ -139,6 +139,73 @@ START_TEST(rights_given_to_the_next_of_a_number_outlive_the_removal_of_the_last)
 }
 END_TEST
 
+START_TEST(a_domain_introduced_while_its_forerunner_is_being_removed_has_nothing_of_it)
+{
+    char payload[64];
+    world_introduce(w, 3);
+    for (int i = 0; i < 2500; i++) {
+        (void)sprintf(payload, "/x/%d|secret", i);
+        EXPECT(c, XS_WRITE, payload, "write OK|");
+        (void)sprintf(payload, "/x/%d|n%d|r3|", i, i % 2 == 0 ? 3 : 0);
+        EXPECT(c, XS_SET_PERMS, payload, "set-perms OK|");
+    }
+    EXPECT(c, XS_RELEASE, "3|", "release OK|");
+    world_introduce(w, 3);
+    ck_assert_uint_eq(xids_store_owned(xids_xs_server_store(w->server), 3), 0);
+    for (int i = 0; i < 2500; i++) {
+        (void)sprintf(payload, "/x/%d|", i);
+        DOM_EXPECT(3, XS_READ, payload, "error EACCES|");
+    }
+}
+END_TEST
+
+START_TEST(rights_of_a_dead_domain_to_special_names_are_struck)
+{
+    world_introduce(w, 3);
+    EXPECT(c, XS_SET_PERMS, "@introduceDomain|n0|r3|r4|", "set-perms OK|");
+    EXPECT(c, XS_SET_PERMS, "/|n0|r3|", "set-perms OK|");
+    EXPECT(c, XS_RELEASE, "3|", "release OK|");
+    EXPECT(c, XS_GET_PERMS, "@introduceDomain|", "get-perms n0|r4|");
+    EXPECT(c, XS_GET_PERMS, "/|", "get-perms n0|");
+}
+END_TEST
+
+/* A removal puts another node into the place of the removed one: it must know who is below it from then on. */
+START_TEST(rights_are_found_and_struck_however_many_siblings_have_been_removed)
+{
+    char payload[64];
+    for (uint16_t d = 1; d < 60; d++) {
+        world_introduce(w, d);
+        (void)sprintf(payload, "/dir/%u|", d * 7919u);
+        EXPECT(c, XS_WRITE, payload, "write OK|");
+        (void)sprintf(payload, "/dir/%u|n0|r%u|", d * 7919u, d);
+        EXPECT(c, XS_SET_PERMS, payload, "set-perms OK|");
+    }
+    for (uint16_t d = 1; d < 60; d = (uint16_t)(d + 2)) {
+        (void)sprintf(payload, "/dir/%u|", d * 7919u);
+        EXPECT(c, XS_RM, payload, "rm OK|");
+        EXPECT(c, XS_CONTROL, "check|", "control OK|");
+    }
+    for (uint16_t d = 2; d < 60; d = (uint16_t)(d + 2)) {
+        (void)sprintf(payload, "%u|", d);
+        EXPECT(c, XS_RELEASE, payload, "release OK|");
+        (void)sprintf(payload, "/dir/%u|", d * 7919u);
+        EXPECT(c, XS_GET_PERMS, payload, "get-perms n0|");
+    }
+}
+END_TEST
+
+START_TEST(a_path_changed_and_removed_with_its_parent_has_one_event)
+{
+    EXPECT(c, XS_WRITE, "/a/b|", "write OK|");
+    EXPECT(c, XS_WATCH, "/a/b|b|", "watch OK|\nevent /a/b|b|");
+    uint32_t tx = tx_start(w, c);
+    EXPECT_TX(c, tx, XS_WRITE, "/a/b|1", "write OK|");
+    EXPECT_TX(c, tx, XS_RM, "/a|", "rm OK|");
+    EXPECT_TX(c, tx, XS_TRANSACTION_END, "T|", "event /a/b|b|\nend OK|");
+}
+END_TEST
+
 /* ---- costs ---- */
 
 /* Each of these requests took a time that grew with the third power of the depth. The limit is that of the suite. */
@@ -221,6 +288,22 @@ START_TEST(closing_who_has_many_waiting_events_is_quick)
 }
 END_TEST
 
+START_TEST(no_more_than_32_paths_wait_for_a_watch)
+{
+    char payload[64];
+    struct xids_xs_conn *o = world_socket(w);
+    EXPECT(o, XS_WATCH, "/dir|t|", "watch OK|\nevent /dir|t|");
+    /* The first ones fill the buffer; nothing of it is fetched. */
+    for (int i = 0; i < 20000; i++) {
+        (void)sprintf(payload, "/dir/%d|", i);
+        EXPECT(c, XS_WRITE, payload, "write OK|");
+    }
+    size_t before = w->alloc.blocks;
+    xids_xs_server_disconnect(o);
+    ck_assert_uint_le(before - w->alloc.blocks, 32 + 8);
+}
+END_TEST
+
 /* ---- want of memory ---- */
 
 START_TEST(an_event_that_found_no_memory_comes_when_there_is_some)
@@ -299,10 +382,15 @@ Suite *xids_suite(void)
     tcase_add_test(t, rights_of_a_domain_that_died_before_its_introduction_are_struck);
     tcase_add_test(t, the_host_is_told_of_domains_that_have_rights_and_are_not_introduced);
     tcase_add_test(t, rights_given_to_the_next_of_a_number_outlive_the_removal_of_the_last);
+    tcase_add_test(t, a_domain_introduced_while_its_forerunner_is_being_removed_has_nothing_of_it);
+    tcase_add_test(t, rights_of_a_dead_domain_to_special_names_are_struck);
+    tcase_add_test(t, rights_are_found_and_struck_however_many_siblings_have_been_removed);
+    tcase_add_test(t, a_path_changed_and_removed_with_its_parent_has_one_event);
     tcase_add_test(t, a_deep_path_in_a_transaction_costs_no_more_than_its_length);
     tcase_add_test(t, what_a_guests_transactions_remember_is_bounded);
     tcase_add_test(t, a_transaction_of_a_thousand_writes_fits);
     tcase_add_test(t, closing_who_has_many_waiting_events_is_quick);
+    tcase_add_test(t, no_more_than_32_paths_wait_for_a_watch);
     tcase_add_test(t, an_event_that_found_no_memory_comes_when_there_is_some);
     tcase_add_loop_test(t, a_request_on_a_ring_that_found_no_memory_is_answered_when_there_is_some, 0, 2);
     suite_add_tcase(s, t);
