@@ -140,7 +140,8 @@ static void print_number(struct json_object *row, const char *key, int width, co
     struct json_object *value = json_object_object_get(row, key);
 
     if (value) {
-        (void)printf(" %*.*f%s", width, suffix[0] ? 2 : 1, json_object_get_double(value), suffix);
+        double number = json_object_get_double(value);
+        (void)printf(" %*.*f%s", width, suffix[0] ? 2 : number < 10 ? 3 : 1, number, suffix);
     } else {
         (void)printf(" %*s%s", width, "-", suffix[0] ? " " : "");
     }

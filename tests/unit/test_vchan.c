@@ -439,6 +439,28 @@ START_TEST(a_batch_is_published_by_an_eighth_of_the_ring)
 }
 END_TEST
 
+START_TEST(a_batch_of_a_large_ring_is_32_kib)
+{
+    struct pair p;
+    uint8_t data[4096] = {0};
+    pair_open(&p, 20, 12, XIDS_VCHAN_BATCH);
+    header(&p)->cli_notify = header(&p)->srv_notify = 0;
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(xids_vchan_write(p.c, data, 4096), 4096);
+    ck_assert_uint_eq(header(&p)->left.prod, 0);
+    ck_assert_int_eq(xids_vchan_write(p.c, data, 4096), 4096);
+    ck_assert_uint_eq(header(&p)->left.prod, 32768);
+    ck_assert_int_eq(xids_vchan_write(p.c, data, 1), 1);
+    ck_assert_int_eq(xids_vchan_flush(p.c), 0);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(xids_vchan_recv(p.s, data, 4096), 4096);
+    ck_assert_uint_eq(header(&p)->left.cons, 0);
+    ck_assert_int_eq(xids_vchan_recv(p.s, data, 4096), 4096);
+    ck_assert_uint_eq(header(&p)->left.cons, 32768);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(a_batch_is_published_for_a_sleeping_reader)
 {
     struct pair p;
@@ -527,6 +549,7 @@ Suite *xids_suite(void)
     tcase_add_test(notify, arm_does_not_sleep_over_what_is_there);
     tcase_add_test(notify, counting_asks_for_no_event);
     tcase_add_test(notify, a_batch_is_published_by_an_eighth_of_the_ring);
+    tcase_add_test(notify, a_batch_of_a_large_ring_is_32_kib);
     tcase_add_test(notify, a_batch_is_published_for_a_sleeping_reader);
     tcase_add_test(notify, a_batch_is_published_by_flush_arm_and_the_end);
     tcase_add_test(notify, one_notification_serves_both_directions);
