@@ -22,8 +22,14 @@ static uint64_t mask_below(const struct xids_store_node *n)
     return n != NULL ? n->mask : 0;
 }
 
-/* The first node, from the top down, that names the domain; its path is then in s->scratch. NULL: there is none. */
-static const struct xids_store_node *search(struct xids_store *s, uint16_t domid)
+/* Nodes looked at that count as much as one changed: guests can give others rights so that searches go far. */
+#define LOOKS_PER_CHANGE 256u
+
+/*
+ * The first node, from the top down, that names the domain; its path is then in s->scratch. NULL: there is none. Adds
+ * to *looks the number of nodes looked at.
+ */
+static const struct xids_store_node *search(struct xids_store *s, uint32_t *looks, uint16_t domid)
 {
     uint64_t mask = mask_of(domid);
     uint32_t sp = 0;
@@ -31,6 +37,7 @@ static const struct xids_store_node *search(struct xids_store *s, uint16_t domid
     while (sp > 0) {
         struct step at = s->stack[--sp];
         struct xids_store_node *n = at.n;
+        ++*looks;
         if (at.leaving) {
             n->mask = n->perms->mask | mask_below(n->children) | mask_below(n->kid[0]) | mask_below(n->kid[1]);
             continue;
@@ -87,8 +94,9 @@ int xids_store_forget_domain(struct xids_store *s, uint16_t domid, unsigned int 
     const struct xids_store_who who = {.domid = s->owner, .target = -1, .privileged = true};
     if (domid == s->owner)
         return -XEN_EINVAL;
-    for (; max > 0; max--) {
-        const struct xids_store_node *n = search(s, domid);
+    uint32_t looks = 0;
+    for (unsigned int changes = 0; changes < max && looks / LOOKS_PER_CHANGE < max; changes++) {
+        const struct xids_store_node *n = search(s, &looks, domid);
         if (n == NULL)
             return 0;
         bool owned = n->perms->e[0].domid == domid && s->scratch->depth > 1;
