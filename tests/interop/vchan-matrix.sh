@@ -78,8 +78,8 @@ last_words() {
     wait "$reader"
     exec 4>&-
     got=$(stat -c %s "$sim_work/words")
-    # A pipe, a buffer and a ring of 64 KiB each.
-    [ "$got" -ge 150000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
+    # A pipe and a ring of 64 KiB each, and what the buffer between them happened to hold; page sizes may leave gaps.
+    [ "$got" -ge 120000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
     grep -q 'No such device' "$sim_work/last.err"
 }
 
