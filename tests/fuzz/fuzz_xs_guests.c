@@ -37,7 +37,7 @@ static struct endpoint {
     uint32_t asked, heard;     /* req_ids; none is skipped on a socket */
     uint32_t tx[4], seen_tx;
     uint8_t *in;
-    size_t nin;
+    size_t input_len;
     bool in_order;
 } sockets[SOCKETS];
 
@@ -100,15 +100,16 @@ static bool exists(void *ctx, uint16_t domid)
 static void hear(struct endpoint *e, const uint8_t *bytes, size_t len, bool guest)
 {
     while (len > 0) {
-        size_t n = 2u * XIDS_XSWIRE_MESSAGE_MAX - e->nin < len ? 2u * XIDS_XSWIRE_MESSAGE_MAX - e->nin : len;
-        memcpy(e->in + e->nin, bytes, n);
-        e->nin += n;
+        size_t n =
+            2u * XIDS_XSWIRE_MESSAGE_MAX - e->input_len < len ? 2u * XIDS_XSWIRE_MESSAGE_MAX - e->input_len : len;
+        memcpy(e->in + e->input_len, bytes, n);
+        e->input_len += n;
         bytes += n;
         len -= n;
         struct xids_xswire_msg msg;
         size_t used = 0;
         int rc;
-        while ((rc = xids_xswire_peek(&msg, e->in + used, e->nin - used)) > 0) {
+        while ((rc = xids_xswire_peek(&msg, e->in + used, e->input_len - used)) > 0) {
             used += (size_t)rc;
             CHECK(!guest || !secret_kept || msg.len < sizeof(canary) - 1 ||
                   memcmp(msg.payload, canary, sizeof(canary) - 1) != 0);
@@ -125,9 +126,9 @@ static void hear(struct endpoint *e, const uint8_t *bytes, size_t len, bool gues
         }
         CHECK(rc == 0 || guest);
         if (rc < 0)
-            used = e->nin; /* it has garbled its own indices */
-        memmove(e->in, e->in + used, e->nin - used);
-        e->nin -= used;
+            used = e->input_len; /* it has garbled its own indices */
+        memmove(e->in, e->in + used, e->input_len - used);
+        e->input_len -= used;
     }
 }
 
@@ -170,7 +171,7 @@ static void guest_attach(struct guest *g)
     const struct xids_bytering_layout in = xids_bytering_xenstore_replies((void XIDS_PEER *)g->page);
     (void)!xids_bytering_attach(&g->out, &out, true);
     (void)!xids_bytering_attach(&g->in, &in, false);
-    g->e.nin = 0;
+    g->e.input_len = 0;
 }
 
 /* ---- requests ---- */
@@ -285,7 +286,7 @@ static size_t request(uint8_t *out, struct endpoint *e, const uint8_t in[5], boo
 static void connect_socket(struct endpoint *e)
 {
     e->asked = e->heard = 0;
-    e->nin = 0;
+    e->input_len = 0;
     e->in_order = true;
     e->conn = NULL;
     if (xids_xs_server_connect(server, &e->conn, NULL) < 0)

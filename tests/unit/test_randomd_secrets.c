@@ -7,6 +7,17 @@
 #include <xids/randomd_vchan.h>
 #include <xids/rng.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ASAN true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN true
+#endif
+#endif
+#ifndef ASAN
+#define ASAN false
+#endif
+
 /* ---- a stack that can be looked at afterwards ---- */
 
 #define STACK_BYTES (256u * 1024u)
@@ -255,14 +266,19 @@ END_TEST
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("randomd secrets");
-    TCase *t = tcase_create("secrets");
-    tcase_add_test(t, the_look_at_the_stack_finds_what_is_there);
-    tcase_add_loop_test(t, the_generator_leaves_neither_key_nor_output_on_the_stack, 0, 4);
-    tcase_add_test(t, a_session_leaves_no_fresh_bytes_and_no_key_on_the_stack);
+    TCase *t = tcase_create("session");
     tcase_add_loop_test(t, a_session_that_is_over_has_no_key, 0, 2);
     tcase_add_test(t, renewal_takes_the_old_key_even_if_the_source_fails);
     tcase_add_loop_test(t, nothing_of_the_old_generator_outlives_a_renewal, 0, 2);
-    tcase_add_test(t, what_goes_through_the_channel_is_not_left_on_the_stack);
+    suite_add_tcase(suite, t);
+    t = tcase_create("stack");
+    /* The address sanitizer may keep variables elsewhere: then there is no stack to look at. */
+    if (!ASAN) {
+        tcase_add_test(t, the_look_at_the_stack_finds_what_is_there);
+        tcase_add_loop_test(t, the_generator_leaves_neither_key_nor_output_on_the_stack, 0, 4);
+        tcase_add_test(t, a_session_leaves_no_fresh_bytes_and_no_key_on_the_stack);
+        tcase_add_test(t, what_goes_through_the_channel_is_not_left_on_the_stack);
+    }
     suite_add_tcase(suite, t);
     return suite;
 }
