@@ -27,7 +27,8 @@ struct xids_xs;
 /*
  * Opens a connection. path: a socket or device file, or NULL to look where libxenstore does: $XENSTORED_PATH alone
  * if it is set; else the first that opens of $XENSTORED_RUNDIR/socket (/run/xenstored/socket when that is not set),
- * /dev/xen/xenbus, /proc/xen/xenbus. The handle is the caller's, to close.
+ * /dev/xen/xenbus, /proc/xen/xenbus. The handle is the caller's, to close. In a guest it opens also while no xenstored
+ * answers: calls wait for ever then, unless xids_xs_set_timeout bounds them.
  * -XEN_ENOENT, -XEN_ECONNREFUSED, -XEN_EACCES and other errors of open(2) and connect(2); -XEN_ENOMEM.
  */
 int xids_xs_open(struct xids_xs **xs, const char *path) XIDS_MUST_CHECK;
