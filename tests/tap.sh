@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # For tests that are shell scripts: source it, call tap_ok or tap_skip for each case, end with tap_done.
 #
-# make check sets XIDS_SRCDIR and XIDS_BUILDDIR (absolute), XIDS_SANITIZED (yes or no), XIDS_SANITIZER (its list),
-# CC and CXX. What is run must read from /dev/null where it would read the terminal.
+# make check sets XIDS_SRCDIR and XIDS_BUILDDIR (absolute), CC and CXX. What is run must read from /dev/null where it
+# would read the terminal.
 
 tap_count=0
 tap_failed=0

@@ -7,7 +7,6 @@ set -u
 . "$XIDS_SRCDIR/tests/tap.sh"
 # shellcheck source-path=SCRIPTDIR source=sim.sh
 . "$XIDS_SRCDIR/tests/interop/sim.sh"
-[ "$XIDS_SANITIZED" != yes ] || sim_skip_all "the simulator's libraries know no sanitizer"
 sim_need_debian
 
 randomd=$XIDS_BUILDDIR/xids-randomd
@@ -108,7 +107,7 @@ stopped_in_a_storm() {
 }
 
 sim_begin
-start_store xids-xenstored || sim_skip_all "there is no xids-xenstored"
+need_store xids-xenstored
 store=$!
 for i in 1 2 3 4 5 6 7; do
     "$sim" domain create --name "g$i" >/dev/null

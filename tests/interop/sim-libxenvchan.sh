@@ -9,7 +9,7 @@ set -u
 peer=$XIDS_BUILDDIR/tests/interop/libxenvchan_peer
 sim_need_debian
 sim_begin
-start_store xenstored || sim_skip_all "xenstored does not start"
+need_store xenstored
 "$sim" domain create --domid 1 >/dev/null
 "$sim" domain create --domid 2 >/dev/null
 before=$(usage)

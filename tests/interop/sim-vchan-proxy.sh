@@ -8,7 +8,7 @@ set -u
 . "$XIDS_SRCDIR/tests/interop/sim.sh"
 sim_need_debian
 sim_begin
-start_store xenstored || sim_skip_all "xenstored does not start"
+need_store xenstored
 "$sim" domain create --domid 1 >/dev/null
 "$sim" domain create --domid 2 >/dev/null
 before=$(usage)

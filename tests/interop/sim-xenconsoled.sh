@@ -9,7 +9,7 @@ set -u
 sim_need_debian
 [ -c /dev/pts/ptmx ] || sim_skip_all "no terminals can be made here (devpts is not mounted)"
 sim_begin
-start_store xenstored || sim_skip_all "xenstored does not start"
+need_store xenstored
 
 consoles=$sim_work/consoles
 console_log() {

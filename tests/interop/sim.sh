@@ -114,8 +114,7 @@ machine_pids() {
 
 # ---- xenstored, whichever ----
 
-# start_store KIND: xenstored (Debian's, in C), oxenstored (Debian's, in OCaml), xids-xenstored. Returns 77 when there
-# is none of that kind.
+# start_store KIND: xenstored (Debian's, in C), oxenstored (Debian's, in OCaml), xids-xenstored.
 start_store() {
     local config=$sim_work/oxenstored.conf
     case $1 in
@@ -135,9 +134,17 @@ END
         "$sim" exec -- "$xen_bin/oxenstored" --config-file "$config" --no-fork >"$sim_work/store.log" 2>&1 </dev/null &
         ;;
     xids-xenstored)
-        [ -x "$XIDS_BUILDDIR/xids-xenstored" ] || return 77
         "$sim" exec -- "$XIDS_BUILDDIR/xids-xenstored" --foreground >"$sim_work/store.log" 2>&1 </dev/null &
         ;;
     esac
     eventually in_domain 0 "$tools/xenstore-exists" /tool || { cat "$sim_work/store.log"; return 1; }
+}
+
+# need_store KIND: for a test that is nothing without it. That it does not start is no reason to skip: the simulator or
+# the store is at fault.
+need_store() {
+    start_store "$1" && return
+    tap_ok "$1 starts as a program of the simulated domain 0" false
+    tap_done
+    exit 1
 }
