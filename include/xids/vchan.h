@@ -46,8 +46,8 @@ XIDS_BEGIN_DECLS
 enum xids_vchan_flags {
     /*
      * Writes and reads are published in batches: when an eighth of the ring (32 KiB at most) has gathered, when the
-     * peer asked to be woken, and in flush and arm. Several times faster for small messages. Who sets it must call arm
-     * or flush before he turns to anything else; without it every call publishes at once.
+     * peer asked to be woken, and in flush and arm. Meant for small messages. Who sets it must call arm or flush before
+     * he turns to anything else; without it every call publishes at once.
      */
     XIDS_VCHAN_BATCH = 1u << 0,
     /*
