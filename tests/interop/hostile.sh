@@ -51,17 +51,25 @@ resident() {
     awk '/^VmRSS/ {print $2}' "/proc/$(daemon)/status"
 }
 
-# Whatever another domain does, domain 1 gets its bytes, the daemon answers, and its memory and log stay small.
+# Whatever another domain does, domain 1 gets its bytes, the daemon answers, and its log stays short.
 besieged() {
     local how=$1 domid=$2 before after lines
     : >"$sim_work/attackers"
+    rm -f "$sim_work/grown"
     before=$(resident)
     lines=$(wc -l <"$sim_work/randomd.log")
     attack "$how" "$domid" 3 && seeded 1 && status >/dev/null && seeded 1 && eventually over || return
     after=$(resident)
     cat "$sim_work/$how.$domid"
-    [ $((after - before)) -le 1024 ] || { echo "grew from $before to $after kB"; return 1; }
+    echo $((after - before)) >"$sim_work/grown"
     [ $(($(wc -l <"$sim_work/randomd.log") - lines)) -le 60 ] || { echo "too many lines of log"; return 1; }
+}
+
+# And its memory small; the figure is besieged's.
+grew_little() {
+    local grown
+    grown=$(cat "$sim_work/grown") || return
+    [ "$grown" -le 1024 ] || { echo "grew by $grown kB"; return 1; }
 }
 
 cpu_ticks() {
@@ -117,7 +125,13 @@ seeded 1 >/dev/null
 # Each has a domain of its own, for who has misbehaved waits for his next channel.
 domid=2
 for how in storm scribble churn hold greedy; do
-    tap_ok "$how: the others are served, and its cost is bounded" besieged "$how" "$domid"
+    tap_ok "$how: the others are served, with few lines of log" besieged "$how" "$domid"
+    # The address sanitizer keeps what is freed: the process's size then says nothing of the daemon.
+    if grep -q __asan_init "/proc/$(daemon)/exe"; then
+        tap_skip "$how: the daemon stays small" "the address sanitizer keeps freed memory"
+    else
+        tap_ok "$how: the daemon stays small" grew_little
+    fi
     domid=$((domid + 1))
 done
 tap_ok "a store that hangs stops neither the service nor the daemon" served_without_store
