@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the files of the guest platform share. Nothing outside platform/guest includes it. Names that other files use
+ * begin with guest_; what each architecture and mode provides, with arch_. None of them is seen outside the archive.
+ *
+ * There is one guest and one virtual CPU, so state is static in the file whose duty it is. Files and duties:
+ *
+ *     x86_64/     first instruction, long mode, page tables, exceptions, hypercalls, upcall, idle, CPU generator
+ *     start.c     brings everything up in order, calls xids_guest_main, ends the domain
+ *     memory.c    pages; space.c: addresses without memory, for what Xen maps (shared info, grants)
+ *     console.c   output and input; print.c: formatting
+ *     time.c      clocks and the timer
+ *     event.c     event channels; grant.c: our own grants; map.c: others' grants; platform.c: the table of them all
+ *     store.c     the xenstore connection; life.c: shutdown and suspension
+ */
+#ifndef XIDS_PLATFORM_GUEST_H
+#define XIDS_PLATFORM_GUEST_H
+
+#include <xids/guest.h>
+
+/* ---- start.c ---- */
+
+#define GUEST_RANGES 32u
+
+/* What the boot protocol told, in terms of no architecture. */
+struct guest_range {
+    uint64_t start, end; /* bytes; usable memory, without what the image and the boot protocol's data take */
+};
+
+struct guest_boot {
+    const char *command_line;
+    uint64_t first_tsc; /* the time stamp counter at the first instruction */
+    struct guest_range ranges[GUEST_RANGES];
+    unsigned int range_count;
+    uint64_t space_start, space_end; /* mapped addresses without memory, of 64 MiB or more, for space.c */
+};
+
+/* Called by the architecture on the final stack, with page tables, exceptions and hypercalls in place. */
+__attribute__((noreturn)) void guest_start(const struct guest_boot *boot);
+
+/* The steps of a start, and the same again after a resume with again = true. Each 0 or a negative errno. */
+int guest_memory_init(const struct guest_boot *boot);
+int guest_space_init(const struct guest_boot *boot);
+int guest_shared_info_init(void); /* in event.c: maps shared info; events come after guest_events_init */
+int guest_time_init(const struct guest_boot *boot, bool again);
+int guest_events_init(bool again);
+int guest_grants_init(bool again);
+int guest_console_init(bool again);
+int guest_store_init(bool again);
+int guest_life_init(void);
+
+/* The one guest. */
+extern struct xids_guest guest_the;
+
+struct xids_guest {
+    struct xids_platform platform;
+    struct xids_loop loop;
+    struct xids_xs_client *xenstore;
+    const char *command_line;
+    const struct xids_guest_life *life;
+};
+
+/* ---- memory.c ---- */
+
+/* count contiguous zeroed pages, NULL when there are none; gives them back. */
+void *guest_pages_get(unsigned int count);
+void guest_pages_put(void *pages, unsigned int count);
+
+/* ---- space.c ---- */
+
+/* count contiguous page addresses behind which is nothing yet, 0 when there are none; gives them back. */
+uintptr_t guest_space_get(unsigned int count);
+void guest_space_put(uintptr_t at, unsigned int count);
+
+/* ---- event.c ---- */
+
+/* Xen's page of shared info. */
+struct shared_info *guest_shared_info(void);
+
+/* The interrupt's only work, called by the architecture with interrupts off: takes note, so that the sleep ends. */
+void guest_upcall(void);
+
+/* ---- time.c ---- */
+
+uint64_t guest_now(void);
+/* Makes VIRQ_TIMER fire at the time given (ns of guest_now); UINT64_MAX: not at all. */
+void guest_timer_set(uint64_t deadline);
+/* The port of VIRQ_TIMER. */
+evtchn_port_t guest_timer_port(void);
+
+/* ---- console.c ---- */
+
+void guest_console_write(const char *text, size_t len);
+/* Waits, within reason, until the backend has taken everything. */
+void guest_console_flush(void);
+
+/* ---- platform.c and the files behind its table ---- */
+
+extern const struct xids_platform_ops guest_platform_ops;
+
+/* ---- the architecture: x86_64/arch.h has the hypercalls ---- */
+
+/* Takes the CPU's own random numbers: the count of bytes had, 0: the CPU has none. */
+size_t arch_random(void *out, size_t len);
+uint64_t arch_cycles(void);
+/* Has Xen call guest_upcall for event channel events. */
+int arch_upcall_init(void);
+/* Sleeps until an interrupt, unless guest_upcall was called since arch_idle_begin: so nothing is missed between. */
+void arch_idle_begin(void);
+void arch_idle(void);
+/* Early output, to Xen's own log, of a guest that has no console yet or has crashed. */
+void arch_early_write(const char *text, size_t len);
+/* Prints the calls that led here. */
+void arch_backtrace(void);
+/* Stops for good, with the reason; falls back to halting when Xen does not take it. */
+__attribute__((noreturn)) void arch_shutdown(unsigned int reason);
+
+#endif
