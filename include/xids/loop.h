@@ -31,13 +31,18 @@ struct xids_part {
     /* It runs again, perhaps elsewhere and under another domid (the platform's, already set): begin anew. */
     void (*resume)(void *ctx);
     void *ctx;
-    struct xids_part *next; /* the loop's own */
+    struct xids_part *next, *prev; /* the loop's own, as all below */
+    bool in;
 };
+
+struct xids_loop_walk;
 
 /* Read its fields at will; only the functions below write them. */
 struct xids_loop {
     struct xids_platform *platform;
-    struct xids_part *parts;
+    struct xids_part *parts, *last;
+    struct xids_loop_walk *walks; /* that are under way over the parts, the innermost first */
+    bool suspended;
     uint64_t strays; /* events of ports that no part owns; such a port stays masked */
 };
 
@@ -46,7 +51,11 @@ struct xids_loop {
 
 void xids_loop_init(struct xids_loop *loop, struct xids_platform *platform);
 
-/* Adds a part behind the others; it stays the caller's and must stay in place until removed. Allowed inside a turn. */
+/*
+ * Adds a part (zeroed but for what its engine set) behind the others; it stays the caller's and must stay in place
+ * until removed. Does nothing when it is in. Allowed inside a turn; while the parts are suspended it must be as if it
+ * had been suspended too.
+ */
 void xids_loop_add(struct xids_loop *loop, struct xids_part *part);
 
 /* Takes a part out; does nothing when it is not in. Allowed inside a turn, also for the part that is being called. */
@@ -54,13 +63,17 @@ void xids_loop_remove(struct xids_loop *loop, struct xids_part *part);
 
 /*
  * One turn: hands out what is pending, steps every part, and, when nothing was pending and no part wants to go on at
- * once, sleeps until an event or the earliest deadline, the caller's included (ns; UINT64_MAX: none).
- * Returns 1 when there were events or work was due, 0 when the caller's deadline has come, -XEN_EINTR and others as the
- * platform's wait.
+ * once, sleeps until an event or the earliest deadline, the caller's included (ns; UINT64_MAX: none). Not to be called
+ * from inside a part.
+ * Returns 0 when the caller's deadline has come, whatever else happened, so that peers cannot keep him from it; else 1:
+ * there were events, or work was or is due; -XEN_EINTR and others as the platform's wait, -XEN_ENODEV.
  */
 int xids_loop_turn(struct xids_loop *loop, uint64_t deadline) XIDS_MUST_CHECK;
 
-/* Suspends all parts, the last added first; resumes them, the first added first. */
+/*
+ * Suspends all parts, the last added first; resumes them, the first added first. Each does nothing when it is so
+ * already. Allowed inside a turn, which then calls no part until it is resumed.
+ */
 void xids_loop_suspend(struct xids_loop *loop);
 void xids_loop_resume(struct xids_loop *loop);
 
