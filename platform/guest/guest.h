@@ -6,7 +6,9 @@
  * There is one guest and one virtual CPU, so state is static in the file whose duty it is. Files and duties:
  *
  *     x86_64/     first instruction, long mode, page tables, exceptions, hypercalls, upcall, idle, CPU generator
+ *     hypercall.h the calls to Xen, with types; the same for every architecture
  *     start.c     brings everything up in order, calls xids_guest_main, ends the domain
+ *     command_line.c, marks.c  what they say
  *     memory.c    pages; space.c: addresses without memory, for what Xen maps (shared info, grants)
  *     console.c   output and input; print.c: formatting
  *     time.c      clocks and the timer
@@ -17,6 +19,7 @@
 #define XIDS_PLATFORM_GUEST_H
 
 #include <xids/guest.h>
+#include "platform/guest/hypercall.h"
 
 /* ---- start.c ---- */
 
@@ -49,6 +52,9 @@ int guest_console_init(bool again);
 int guest_store_init(bool again);
 int guest_life_init(void);
 
+/* Asks Xen for our own domid, which a resume may have changed. 0 or a negative errno. */
+int guest_domid(domid_t *domid);
+
 /* The one guest. */
 extern struct xids_guest guest_the;
 
@@ -80,8 +86,15 @@ struct shared_info *guest_shared_info(void);
 /* The interrupt's only work, called by the architecture with interrupts off: takes note, so that the sleep ends. */
 void guest_upcall(void);
 
+/* ---- marks.c ---- */
+
+/* The clock stands: marks noted so far, by the time stamp counter, become nanoseconds. */
+void guest_marks_init(const struct guest_boot *boot);
+
 /* ---- time.c ---- */
 
+/* Nanoseconds between two values of the time stamp counter, by the scale that Xen tells at this moment. */
+uint64_t guest_cycles_to_ns(uint64_t cycles);
 uint64_t guest_now(void);
 /* Makes VIRQ_TIMER fire at the time given (ns of guest_now); UINT64_MAX: not at all. */
 void guest_timer_set(uint64_t deadline);
@@ -98,7 +111,15 @@ void guest_console_flush(void);
 
 extern const struct xids_platform_ops guest_platform_ops;
 
-/* ---- the architecture: x86_64/arch.h has the hypercalls ---- */
+/* ---- the architecture; hypercall.h has arch_hypercall ---- */
+
+/* Whether Xen is below us, so that it can be called. */
+bool arch_on_xen(void);
+/*
+ * The page with a number that Xen told (xenstore's, the console's): mapped, and it stays so. NULL when the number is
+ * none that this machine can have.
+ */
+void XIDS_PEER *arch_xen_page(uint64_t number);
 
 /* Takes the CPU's own random numbers: the count of bytes had, 0: the CPU has none. */
 size_t arch_random(void *out, size_t len);
@@ -108,7 +129,7 @@ int arch_upcall_init(void);
 /* Sleeps until an interrupt, unless guest_upcall was called since arch_idle_begin: so nothing is missed between. */
 void arch_idle_begin(void);
 void arch_idle(void);
-/* Early output, to Xen's own log, of a guest that has no console yet or has crashed. */
+/* Early output, to Xen's own log, of a guest that has no console yet or has crashed; the serial port without Xen. */
 void arch_early_write(const char *text, size_t len);
 /* Prints the calls that led here. */
 void arch_backtrace(void);
