@@ -86,6 +86,29 @@ struct shared_info *guest_shared_info(void);
 /* The interrupt's only work, called by the architecture with interrupts off: takes note, so that the sleep ends. */
 void guest_upcall(void);
 
+/* Operations of the table (xids/platform.h); ctx is not used. */
+int guest_evtchn_alloc(void *ctx, domid_t remote);
+int guest_evtchn_bind(void *ctx, domid_t remote, evtchn_port_t remote_port);
+int guest_evtchn_bind_virq(void *ctx, unsigned int virq);
+int guest_evtchn_notify(void *ctx, evtchn_port_t port);
+int guest_evtchn_mask(void *ctx, evtchn_port_t port);
+int guest_evtchn_unmask(void *ctx, evtchn_port_t port);
+int guest_evtchn_close(void *ctx, evtchn_port_t port);
+int guest_evtchn_status(void *ctx, evtchn_port_t port);
+int guest_evtchn_pending(void *ctx);
+int guest_wait(void *ctx, uint64_t deadline);
+
+/* Takes over a port that the toolstack made for us (the console's, xenstore's): it is ours now, and unmasked. */
+int guest_port_adopt(evtchn_port_t port);
+
+/*
+ * A notification names a port: until it is unpinned, closing the port lets its number not come back. -XEN_EINVAL: not
+ * ours. Sending works on a port that is closed but pinned.
+ */
+int guest_port_pin(evtchn_port_t port);
+void guest_port_unpin(evtchn_port_t port);
+void guest_port_send(evtchn_port_t port);
+
 /* ---- marks.c ---- */
 
 /* The clock stands: marks noted so far, by the time stamp counter, become nanoseconds. */
