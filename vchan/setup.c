@@ -139,10 +139,17 @@ static int server_pages(struct xids_vchan *ch, unsigned int left_order, unsigned
     xids_peer_store16(half(ch, VCHAN_AT_LEFT_ORDER), (uint16_t)left_order);
     xids_peer_store16(half(ch, VCHAN_AT_RIGHT_ORDER), (uint16_t)right_order);
     xids_peer_store8_release(ch->page + VCHAN_AT_CLI_LIVE, VCHAN_NOT_YET);
-    xids_peer_store8_release(ch->page + VCHAN_AT_SRV_LIVE, VCHAN_LIVE);
     xids_peer_store8_release(ch->page + VCHAN_AT_CLI_NOTIFY, VCHAN_NOTIFY_WRITE);
     rc = share_ring(ch, &ch->in_area, &ch->in_pages, left_order, 0);
-    return rc < 0 ? rc : share_ring(ch, &ch->out_area, &ch->out_pages, right_order, ch->in_pages);
+    if (rc == 0)
+        rc = share_ring(ch, &ch->out_area, &ch->out_pages, right_order, ch->in_pages);
+    /*
+     * Last, with release: a client may come before we publish anything, with the same numbers from a server that was
+     * killed. It loads this byte first (client_pages) and turns back, or finds all the rest.
+     */
+    if (rc == 0)
+        xids_peer_store8_release(ch->page + VCHAN_AT_SRV_LIVE, VCHAN_LIVE);
+    return rc;
 }
 
 int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
@@ -173,8 +180,12 @@ static int map_ring(struct xids_vchan *ch, uint8_t XIDS_PEER **area, uint16_t *c
     void XIDS_PEER *start = NULL;
     if (pages == 0)
         return 0;
-    for (unsigned int i = 0; i < pages; i++)
+    for (unsigned int i = 0; i < pages; i++) {
         refs[i] = xids_peer_load(word(ch, VCHAN_AT_GRANTS + (size_t)(first + i) * sizeof(grant_ref_t)));
+        /* 0 is the console's: a list that is not written yet. In domain 0 it could even be mapped. */
+        if (refs[i] == 0)
+            return -XEN_EBADMSG;
+    }
     int rc = ch->platform->ops->map(ch->platform->ctx, &start, refs, ch->remote, pages, flags, NULL);
     if (rc < 0)
         return rc;
@@ -183,13 +194,17 @@ static int map_ring(struct xids_vchan *ch, uint8_t XIDS_PEER **area, uint16_t *c
     return 0;
 }
 
-/* Maps everything. Sets the orders: read once, for what is in the page later does not matter. */
+/*
+ * Maps everything. Sets the orders: read once, for what is in the page later does not matter.
+ *
+ * Nothing is written to the page, and turning back clears nothing in it either: the numbers may be old ones, the page
+ * that of a server in the making, which would take a cleared cli_live for a client that came and left, or no control
+ * page at all any more.
+ */
 static int client_pages(struct xids_vchan *ch, unsigned int *left_order, unsigned int *right_order)
 {
-    /* If we die the platform clears cli_live and wakes the server. */
-    const struct xids_unmap_notify on_death = {.clear_byte = true, .offset = VCHAN_AT_CLI_LIVE, .port = ch->port};
     void XIDS_PEER *page = NULL;
-    int rc = ch->platform->ops->map(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, &on_death);
+    int rc = ch->platform->ops->map(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, NULL);
     if (rc < 0)
         return rc;
     ch->page = page;
@@ -212,6 +227,19 @@ static int client_pages(struct xids_vchan *ch, unsigned int *left_order, unsigne
     return rc;
 }
 
+/* Maps the control page again, so that the platform clears cli_live and wakes the server if we die. */
+static int promise_end(struct xids_vchan *ch)
+{
+    const struct xids_unmap_notify on_death = {.clear_byte = true, .offset = VCHAN_AT_CLI_LIVE, .port = ch->port};
+    void XIDS_PEER *page = NULL;
+    int rc = ch->platform->ops->map(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, &on_death);
+    if (rc < 0)
+        return rc;
+    (void)ch->platform->ops->unmap(ch->platform->ctx, ch->page, 1);
+    ch->page = page;
+    return 0;
+}
+
 int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
                            grant_ref_t ring_ref, evtchn_port_t port, unsigned int flags)
 {
@@ -226,6 +254,11 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     ch->connected = true;
     ch->wipe_in = ch->wipe_out = (flags & XIDS_VCHAN_WIPE) != 0;
     rc = client_pages(ch, &left_order, &right_order);
+    /* Twice: the indices must make sense too before we promise anything, and then the page lies elsewhere. */
+    if (rc == 0)
+        rc = attach(ch, left_order, right_order, flags);
+    if (rc == 0)
+        rc = promise_end(ch);
     if (rc == 0)
         rc = attach(ch, left_order, right_order, flags);
     if (rc == 0) {

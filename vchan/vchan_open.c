@@ -184,7 +184,9 @@ static int try_connect(struct xids_vchan_link *link, const struct xids_platform 
         return rc;
     if (port != port_after || port == 0)
         return -XEN_ENOENT;
-    return xids_vchan_client_init(link->ch, platform, remote, ref, port, flags);
+    rc = xids_vchan_client_init(link->ch, platform, remote, ref, port, flags);
+    /* What old numbers stand for by now need not be a control page, or not yet. */
+    return rc == -XEN_EBADMSG ? -XEN_ECONNREFUSED : rc;
 }
 
 /* Tries, and tries again at each change of the watched node, until the deadline. */

@@ -99,6 +99,7 @@ struct xids_platform_ops {
     /*
      * Maps count pages granted by domid, refs in order, contiguous in our address space; flags from enum
      * xids_map_flags. notify may be NULL. -XEN_EACCES: a reference is not granted to us, or not for writing.
+     * What is mapped can be mapped again; should both maps have one address, unmap ends the older one.
      */
     int (*map)(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, domid_t domid, unsigned int count,
                unsigned int flags, const struct xids_unmap_notify *notify);

@@ -36,7 +36,8 @@ int xids_vchan_listen(struct xids_vchan_link **link, const struct xids_platform 
 
 /*
  * Connects to the server in domain remote that publishes, or will publish, under path. Waits up to timeout_ms
- * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over.
+ * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over, whatever they
+ * stand for by now.
  * xs is used for a watch: events of other watches on this handle are dropped meanwhile.
  * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read; or as xids_vchan_client_init and xenstore say.
  */

@@ -83,12 +83,14 @@ static struct model_area *area_add(struct model_domain *d, uint32_t count, bool 
     return a;
 }
 
+/* Of several, the oldest: a page that is mapped twice can have one address. */
 static struct model_area **area_find(struct model_domain *d, const void *at, uint32_t count, bool share)
 {
-    struct model_area **a = &d->areas;
-    while (*a && ((*a)->at != at || (*a)->count != count || (*a)->share != share))
-        a = &(*a)->next;
-    return a;
+    struct model_area **found = NULL, **a = &d->areas;
+    for (; *a; a = &(*a)->next)
+        if ((*a)->at == at && (*a)->count == count && (*a)->share == share)
+            found = a;
+    return found ? found : a;
 }
 
 static void area_remove(struct model_area **at)

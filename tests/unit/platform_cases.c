@@ -231,6 +231,30 @@ static const char *a_notification_can_be_half(struct platform_pair *p)
     return NULL;
 }
 
+static const char *maps_of_one_page_end_one_by_one(struct platform_pair *p)
+{
+    void *pages;
+    grant_ref_t ref;
+    void XIDS_PEER *first, *second;
+    struct channel ch;
+    EXPECT(connect(p, &ch));
+    EXPECT(CALL(p->a, share, &pages, &ref, p->b->domid, 1, 0, NULL) == 0);
+    memset(pages, 1, 16);
+    struct xids_unmap_notify notify = {true, 5, (evtchn_port_t)ch.b};
+    EXPECT(CALL(p->b, map, &first, &ref, p->a->domid, 1, 0, NULL) == 0);
+    EXPECT(CALL(p->b, map, &second, &ref, p->a->domid, 1, 0, &notify) == 0);
+    EXPECT(CALL(p->b, unmap, first, 1) == 0);
+    EXPECT(quiet(p->a));
+    EXPECT(((volatile uint8_t *)pages)[5] == 1);
+    EXPECT(p->peek(p, second, 6) == 1);
+    EXPECT(CALL(p->b, unmap, second, 1) == 0);
+    EXPECT(fires(p->a, ch.a));
+    EXPECT(((volatile uint8_t *)pages)[5] == 0);
+    EXPECT(CALL(p->a, unshare, pages, 1) == 0);
+    EXPECT(disconnect(p, &ch));
+    return NULL;
+}
+
 static const char *a_notifications_byte_must_lie_in_the_area(struct platform_pair *p)
 {
     void *pages;
@@ -526,6 +550,7 @@ const struct platform_case platform_cases[] = {
     CASE(unmapping_clears_the_byte_and_notifies),
     CASE(unsharing_clears_the_byte_and_notifies),
     CASE(a_notification_can_be_half),
+    CASE(maps_of_one_page_end_one_by_one),
     CASE(a_notifications_byte_must_lie_in_the_area),
     CASE(copies_go_both_ways_and_one_bad_grant_spoils_no_other),
     CASE(events_go_both_ways),

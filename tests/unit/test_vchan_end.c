@@ -352,7 +352,7 @@ START_TEST(every_failing_call_of_a_client_leaves_nothing)
         }
         pair_close(&p);
         if (!failed) {
-            ck_assert_uint_eq(nth, 6);
+            ck_assert_uint_eq(nth, 7);
             break;
         }
     }

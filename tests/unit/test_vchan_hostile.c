@@ -133,23 +133,22 @@ START_TEST(a_client_refuses_a_page_that_makes_no_sense)
     static const struct {
         uint16_t left, right;
         uint32_t prod;
-        int error;
     } pages[] = {
-        {9, 12, 0, -XEN_EBADMSG},
-        {12, 9, 0, -XEN_EBADMSG},
-        {21, 12, 0, -XEN_EBADMSG},
-        {12, 21, 0, -XEN_EBADMSG},
-        {10, 10, 0, -XEN_EBADMSG},
-        {11, 11, 0, -XEN_EBADMSG},
-        {0, 0, 0, -XEN_EBADMSG},
-        {0xffff, 12, 0, -XEN_EBADMSG},
-        {12, 0xffff, 0, -XEN_EBADMSG},
-        {12, 12, 5000, -XEN_EBADMSG},
-        {10, 11, 2049, -XEN_EBADMSG},
+        {9, 12, 0},
+        {12, 9, 0},
+        {21, 12, 0},
+        {12, 21, 0},
+        {10, 10, 0},
+        {11, 11, 0},
+        {0, 0, 0},
+        {0xffff, 12, 0},
+        {12, 0xffff, 0},
+        {12, 12, 5000},
+        {10, 11, 2049},
         /* More grants than there are: the list goes on with zeros. */
-        {13, 12, 0, -XEN_EACCES},
-        {12, 13, 0, -XEN_EACCES},
-        {20, 20, 0, -XEN_EACCES},
+        {13, 12, 0},
+        {12, 13, 0},
+        {20, 20, 0},
     };
     if ((size_t)_i >= sizeof(pages) / sizeof(pages[0]))
         return;
@@ -158,7 +157,9 @@ START_TEST(a_client_refuses_a_page_that_makes_no_sense)
     header(&p)->left_order = pages[_i].left;
     header(&p)->right_order = pages[_i].right;
     header(&p)->right.prod = pages[_i].prod;
-    ck_assert_int_eq(pair_connect(&p, 0), pages[_i].error);
+    ck_assert_int_eq(pair_connect(&p, 0), -XEN_EBADMSG);
+    /* Refused before it is told. */
+    ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CONNECTING);
     free(p.c);
     p.c = NULL;
     pair_close(&p);

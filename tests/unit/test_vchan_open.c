@@ -5,18 +5,28 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <xids/model.h>
 #include <xids/vchan_open.h>
 
-/* A store in which one number stands for every node; if told so it sends an event before each answer. */
+/* What one attempt to connect reads: the port, the reference, the port again. */
+#define READS_OF_ONE_TRY 3
+
+struct numbers {
+    const char *port, *ref; /* NULL: no such node */
+};
+
+/* A store with the numbers of one server; if told so it sends an event before each answer. */
 struct store {
     struct xids_model *m;
+    const struct xids_platform *server, *client; /* domains 1 and 2 */
+    struct xids_xs *xs;                          /* the client's */
     int fd;
-    const char *port, *ref; /* NULL: no such node */
-    bool storm;             /* the server writes its node again and again */
+    struct numbers first, then; /* then (if there is a port): after the first try, with an event */
+    bool storm;                 /* the server writes its node again and again */
     char token[64], path[128];
     atomic_uint reads;
     pthread_t thread;
@@ -59,12 +69,16 @@ static void *serve(void *arg)
         if (s->storm && h[0] == XS_READ)
             event(s);
         if (h[0] == XS_READ) {
-            const char *value = strstr(payload, "ring-ref") != NULL ? s->ref : s->port;
-            (void)atomic_fetch_add_explicit(&s->reads, 1, memory_order_relaxed);
+            unsigned int before = atomic_fetch_add_explicit(&s->reads, 1, memory_order_relaxed);
+            bool changes = s->then.port != NULL && before + 1 == READS_OF_ONE_TRY;
+            const struct numbers *now = s->then.port != NULL && before >= READS_OF_ONE_TRY ? &s->then : &s->first;
+            const char *value = strstr(payload, "ring-ref") != NULL ? now->ref : now->port;
             if (value == NULL)
                 put(s, XS_ERROR, h[1], "ENOENT", 7);
             else
                 put(s, XS_READ, h[1], value, strlen(value));
+            if (changes)
+                event(s);
         } else {
             if (h[0] == XS_WATCH) {
                 (void)snprintf(s->path, sizeof(s->path), "%.127s", payload);
@@ -78,30 +92,45 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* What a client in domain 2 comes to that looks for a server in domain 1 in such a store. */
-static int connect_in(struct store *s, int timeout_ms)
+static void store_open(struct store *s)
 {
     int pair[2];
-    struct xids_xs *xs;
-    struct xids_vchan_link *link;
-    char left[300];
     s->m = xids_model_new(1, 0);
     ck_assert_ptr_nonnull(s->m);
-    const struct xids_platform *server = xids_model_domain_create(s->m, 1);
-    const struct xids_platform *client = xids_model_domain_create(s->m, 2);
-    ck_assert(server != NULL && client != NULL);
+    s->server = xids_model_domain_create(s->m, 1);
+    s->client = xids_model_domain_create(s->m, 2);
+    ck_assert(s->server != NULL && s->client != NULL);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     s->fd = pair[0];
-    ck_assert_int_eq(xids_xs_attach(&xs, pair[1]), 0);
+    ck_assert_int_eq(xids_xs_attach(&s->xs, pair[1]), 0);
     ck_assert_int_eq(pthread_create(&s->thread, NULL, serve, s), 0);
-    int rc = xids_vchan_connect(&link, client, xs, 1, "/local/domain/1/data/vchan/2/x", 0, timeout_ms);
-    ck_assert(rc < 0 && link == NULL);
-    xids_xs_close(xs);
+}
+
+static void store_close(struct store *s)
+{
+    char left[300];
+    xids_xs_close(s->xs);
     ck_assert_int_eq(pthread_join(s->thread, NULL), 0);
     close(s->fd);
     unsigned int n = xids_model_check_clean(s->m, left, sizeof(left));
     ck_assert_msg(n == 0, "%s", left);
     xids_model_free(s->m);
+}
+
+/* A client in domain 2 looks for a server in domain 1. */
+static int look_for(struct store *s, struct xids_vchan_link **link, int timeout_ms)
+{
+    return xids_vchan_connect(link, s->client, s->xs, 1, "/local/domain/1/data/vchan/2/x", 0, timeout_ms);
+}
+
+/* What it comes to that there is none. */
+static int connect_in(struct store *s, int timeout_ms)
+{
+    struct xids_vchan_link *link;
+    store_open(s);
+    int rc = look_for(s, &link, timeout_ms);
+    ck_assert(rc < 0 && link == NULL);
+    store_close(s);
     return rc;
 }
 
@@ -113,9 +142,7 @@ START_TEST(a_server_that_writes_its_node_without_end_does_not_put_off_the_time_o
 }
 END_TEST
 
-static const struct {
-    const char *port, *ref;
-} garbage[] = {
+static const struct numbers garbage[] = {
     {"", ""},
     {"0", "0"},
     {"-1", "-1"},
@@ -138,8 +165,43 @@ static const struct {
 
 START_TEST(garbage_in_the_nodes_is_a_server_that_is_not_there)
 {
-    struct store s = {.port = garbage[_i].port, .ref = garbage[_i].ref};
+    struct store s = {.first = garbage[_i]};
     ck_assert_int_eq(connect_in(&s, 0), -XEN_ETIMEDOUT);
+}
+END_TEST
+
+/* The numbers of a server that was killed, which by now are those of a page that is no control page. */
+START_TEST(old_numbers_of_anything_are_passed_over)
+{
+    struct store s = {.fd = -1};
+    struct xids_vchan_link *link;
+    char port[12], ref[12], old_port[12], old_ref[12];
+    void *page;
+    grant_ref_t page_ref;
+    store_open(&s);
+    const struct xids_platform_ops *ops = s.server->ops;
+    int page_port = ops->evtchn_alloc(s.server->ctx, 2);
+    ck_assert_int_gt(page_port, 0);
+    ck_assert_int_eq(ops->share(s.server->ctx, &page, &page_ref, 2, 1, 0, NULL), 0);
+    memset(page, 0xaa, XIDS_PAGE_SIZE);
+    struct xids_vchan *ch = malloc(xids_vchan_size());
+    ck_assert_ptr_nonnull(ch);
+    ck_assert_int_eq(xids_vchan_server_init(ch, s.server, 2, 12, 12, 0), 0);
+    (void)snprintf(old_port, sizeof(old_port), "%d", page_port);
+    (void)snprintf(old_ref, sizeof(old_ref), "%u", page_ref);
+    (void)snprintf(port, sizeof(port), "%u", xids_vchan_port(ch));
+    (void)snprintf(ref, sizeof(ref), "%u", xids_vchan_ring_ref(ch));
+    s.first = (struct numbers){old_port, old_ref};
+    s.then = (struct numbers){port, ref};
+    ck_assert_int_eq(look_for(&s, &link, -1), 0);
+    ck_assert_uint_eq(atomic_load_explicit(&s.reads, memory_order_relaxed), 2 * READS_OF_ONE_TRY);
+    ck_assert_int_eq(xids_vchan_state(ch), XIDS_VCHAN_OPEN);
+    xids_vchan_unlink(link);
+    xids_vchan_fini(ch);
+    free(ch);
+    ck_assert_int_eq(ops->unshare(s.server->ctx, page, 1), 0);
+    ck_assert_int_eq(ops->evtchn_close(s.server->ctx, (evtchn_port_t)page_port), 0);
+    store_close(&s);
 }
 END_TEST
 
@@ -150,6 +212,7 @@ Suite *xids_suite(void)
     tcase_add_test(hostile, a_server_that_writes_its_node_without_end_does_not_put_off_the_time_out);
     tcase_add_loop_test(hostile, garbage_in_the_nodes_is_a_server_that_is_not_there, 0,
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
+    tcase_add_test(hostile, old_numbers_of_anything_are_passed_over);
     suite_add_tcase(suite, hostile);
     return suite;
 }

@@ -14,6 +14,9 @@ struct side {
     const struct xids_platform *model;
     unsigned int notifies, countdown, readonly_pages;
     int error;
+    unsigned int shares_until;
+    void (*before_share)(void *ctx);
+    void *before_share_ctx;
 };
 
 struct world {
@@ -34,6 +37,8 @@ static int op_share(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, u
                     const struct xids_unmap_notify *notify)
 {
     struct side *s = ctx;
+    if (s->before_share != NULL && --s->shares_until == 0)
+        s->before_share(s->before_share_ctx);
     return fails(s) ? s->error : s->model->ops->share(s->model->ctx, pages, refs, domid, count, flags, notify);
 }
 
@@ -174,6 +179,14 @@ void world_fail(struct world *w, int d, unsigned int nth, int error)
 bool world_failed(const struct world *w)
 {
     return w->failed;
+}
+
+void world_before_share(struct world *w, int d, unsigned int nth, void (*what)(void *ctx), void *ctx)
+{
+    struct side *s = &w->side[d];
+    s->shares_until = nth;
+    s->before_share = what;
+    s->before_share_ctx = ctx;
 }
 
 void world_kill(struct world *w, int d)

@@ -27,6 +27,9 @@ void world_fail(struct world *w, int d, unsigned int nth, int error);
 /* Whether the failure has happened. */
 bool world_failed(const struct world *w);
 
+/* Calls what right before the nth (from 1) share from now on in this domain. NULL: no more. */
+void world_before_share(struct world *w, int d, unsigned int nth, void (*what)(void *ctx), void *ctx);
+
 /* The process dies: mappings and shares go with their notifications, ports close. */
 void world_kill(struct world *w, int d);
 /* The domain dies: no notification of any kind. Another one with its id takes its place. */
