@@ -13,6 +13,7 @@
  *     console.c   output and input; print.c: formatting
  *     time.c      clocks and the timer
  *     event.c     event channels; grant.c: our own grants; map.c: others' grants; platform.c: the table of them all
+ *     area.c      records of what is shared and mapped
  *     store.c     the xenstore connection; life.c: shutdown and suspension
  */
 #ifndef XIDS_PLATFORM_GUEST_H
@@ -130,7 +131,28 @@ void guest_console_write(const char *text, size_t len);
 /* Waits, within reason, until the backend has taken everything. */
 void guest_console_flush(void);
 
-/* ---- platform.c and the files behind its table ---- */
+/* ---- grant.c ---- */
+
+int guest_grant(void *ctx, grant_ref_t *ref, domid_t domid, void *page, unsigned int flags);
+int guest_grant_end(void *ctx, grant_ref_t ref);
+int guest_share(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, unsigned int count, unsigned int flags,
+                const struct xids_unmap_notify *notify);
+int guest_unshare(void *ctx, void *pages, unsigned int count);
+
+/* Looks whether peers have let go what they had mapped when it was unshared; a bounded look. */
+void guest_grants_retry(void);
+
+/* ---- map.c ---- */
+
+int guest_map(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, domid_t domid, unsigned int count,
+              unsigned int flags, const struct xids_unmap_notify *notify);
+int guest_unmap(void *ctx, void XIDS_PEER *area, unsigned int count);
+int guest_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count);
+
+/* After a resume elsewhere: what was mapped is not there any more. */
+void guest_maps_lose(void);
+
+/* ---- platform.c ---- */
 
 extern const struct xids_platform_ops guest_platform_ops;
 
