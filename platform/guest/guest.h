@@ -152,6 +152,19 @@ int guest_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count);
 /* After a resume elsewhere: what was mapped is not there any more. */
 void guest_maps_lose(void);
 
+/* ---- store.c ---- */
+
+/*
+ * Before each turn of the loop: makes the store's part the last, so that what the other parts ask for in their step is
+ * sent before the loop sleeps.
+ */
+void guest_store_turn(void);
+
+/* ---- life.c ---- */
+
+/* Carries out what the toolstack has asked for, between the loop's turns. */
+void guest_life_turn(void);
+
 /* ---- platform.c ---- */
 
 extern const struct xids_platform_ops guest_platform_ops;

@@ -102,12 +102,6 @@ void xids_guest_set_life(struct xids_guest *g, const struct xids_guest_life *lif
     g->life = life;
 }
 
-int xids_guest_wait(struct xids_guest *g, uint64_t deadline)
-{
-    int rc = xids_loop_turn(&g->loop, deadline);
-    return rc != 0;
-}
-
 uint64_t xids_guest_now(struct xids_guest *g)
 {
     (void)g;
