@@ -33,7 +33,8 @@ packages=(xen-hypervisor-4.17-amd64 "$(kernel_package)"
     xen=usr/lib/xen-4.17
     dom0_files=("$xen"/bin/{xl,xenstored,oxenstored,xenstore-control,xenconsole,xenconsoled,xen-init-dom0,lsevtchn}
         "$xen"/bin/{libxl-save-helper,vchan-socket-proxy,test-xenstore,xenctx,init-xenstore-domain,xen-diag}
-        bin/bash bin/busybox sbin/losetup usr/bin/flock usr/bin/xenstore{,-chmod,-exists,-list,-ls,-read,-rm,-watch,-write}
+        bin/bash bin/busybox sbin/losetup usr/bin/flock
+        usr/bin/xenstore{,-chmod,-exists,-list,-ls,-read,-rm,-watch,-write}
         etc/xen/scripts etc/xen/xl.conf etc/xen/oxenstored.conf)
     guest_files=("$xen"/bin/{vchan-socket-proxy,test-xenstore} bin/bash bin/busybox
         usr/bin/xenstore{,-chmod,-exists,-list,-ls,-read,-rm,-watch,-write})

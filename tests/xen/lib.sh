@@ -18,17 +18,29 @@ programs_update() {
     ) 9>/run/programs.lock
 }
 
+# A pause without a process, which costs an emulated processor much: waiting must not eat the time of what is waited for.
+exec {never}<> <(:)
+pause() {
+    ! read -r -t "$1" -u "$never"
+}
+
 # wait_for SECONDS COMMAND...: until it returns 0. Returns 1 when it did not within that time.
 wait_for() {
     local deadline=$((SECONDS + $1))
     shift
     until "$@" >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ]; then
-            printf 'no "%s" in time\n' "$*"
+            printf 'waited in vain for: %s\n' "$*"
             return 1
         fi
-        sleep 0.1
+        pause 0.2
     done
+}
+
+# file_has FILE REGEXP: whether the text has it; $ and ^ are the text's ends, not a line's.
+file_has() {
+    local text
+    mapfile -d '' -t text 2>/dev/null <"$1" && [[ ${text[*]} =~ $2 ]]
 }
 
 # ---- daemons ----
@@ -103,7 +115,7 @@ console() {
 }
 
 console_has() {
-    grep -Eq -- "$2" "$log/guest-$1.log"
+    file_has "$log/guest-$1.log" "$2"
 }
 
 # wait_console NAME SECONDS REGEXP: until the guest's console has it. Shows the console's end when it does not come.
