@@ -49,6 +49,9 @@ struct xids_platform *xids_guest_platform(struct xids_guest *g);
 struct xids_loop *xids_guest_loop(struct xids_guest *g);
 struct xids_xs_client *xids_guest_xenstore(struct xids_guest *g);
 
+/* How much memory there is for pages of the platform and the program, and how much of it is free, in bytes. */
+void xids_guest_memory(const struct xids_guest *g, uint64_t *total, uint64_t *unused);
+
 /*
  * Bytes from the CPU's own generator (RDSEED, else RDRAND), and, as every machine has them, time stamps of varying
  * work: up to len bytes into out. Sets *bits to an honest estimate of the entropy in them, 0 when there is no

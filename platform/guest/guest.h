@@ -8,7 +8,8 @@
  *     x86_64/     first instruction, long mode, page tables, exceptions, hypercalls, upcall, idle, CPU generator
  *     hypercall.h the calls to Xen, with types; the same for every architecture
  *     start.c     brings everything up in order, calls xids_guest_main, ends the domain
- *     command_line.c, marks.c  what they say
+ *     command_line.c, marks.c, entropy.c  what they say
+ *     ranges.c    lists of address ranges
  *     memory.c    pages; space.c: addresses without memory, for what Xen maps (shared info, grants)
  *     console.c   output and input; print.c: formatting
  *     time.c      clocks and the timer
@@ -19,23 +20,19 @@
 #ifndef XIDS_PLATFORM_GUEST_H
 #define XIDS_PLATFORM_GUEST_H
 
+#include <stdarg.h>
+
 #include <xids/guest.h>
 #include "platform/guest/hypercall.h"
+#include "platform/guest/ranges.h"
 
 /* ---- start.c ---- */
 
-#define GUEST_RANGES 32u
-
 /* What the boot protocol told, in terms of no architecture. */
-struct guest_range {
-    uint64_t start, end; /* bytes; usable memory, without what the image and the boot protocol's data take */
-};
-
 struct guest_boot {
     const char *command_line;
-    uint64_t first_tsc; /* the time stamp counter at the first instruction */
-    struct guest_range ranges[GUEST_RANGES];
-    unsigned int range_count;
+    uint64_t first_tsc;              /* the time stamp counter at the first instruction */
+    struct guest_ranges ranges;      /* usable memory, without what the image and the boot protocol's data take */
     uint64_t space_start, space_end; /* mapped addresses without memory, of 64 MiB or more, for space.c */
 };
 
@@ -122,8 +119,21 @@ uint64_t guest_cycles_to_ns(uint64_t cycles);
 uint64_t guest_now(void);
 /* Makes VIRQ_TIMER fire at the time given (ns of guest_now); UINT64_MAX: not at all. */
 void guest_timer_set(uint64_t deadline);
+/* Sleeps for about ns without serving anything. */
+void guest_nap(uint64_t ns);
 /* The port of VIRQ_TIMER. */
 evtchn_port_t guest_timer_port(void);
+
+/* ---- print.c ---- */
+
+/*
+ * Formats as xids_guest_print does, and gives the text to put in pieces of any length. A conversion that it does not
+ * know ends the text with a note.
+ */
+void guest_format(void (*put)(void *ctx, const char *text, size_t len), void *ctx, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+/* Prints past the console, by arch_early_write. */
+void guest_early_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- console.c ---- */
 
@@ -179,8 +189,11 @@ bool arch_on_xen(void);
  */
 void XIDS_PEER *arch_xen_page(uint64_t number);
 
-/* Takes the CPU's own random numbers: the count of bytes had, 0: the CPU has none. */
-size_t arch_random(void *out, size_t len);
+/*
+ * Takes the CPU's own random numbers: the count of bytes had, 0: the CPU has none. *bits: an honest estimate of the
+ * entropy in them.
+ */
+size_t arch_random(void *out, size_t len, unsigned int *bits);
 uint64_t arch_cycles(void);
 /* Has Xen call guest_upcall for event channel events. */
 int arch_upcall_init(void);

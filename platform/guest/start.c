@@ -101,9 +101,3 @@ void xids_guest_set_life(struct xids_guest *g, const struct xids_guest_life *lif
 {
     g->life = life;
 }
-
-uint64_t xids_guest_now(struct xids_guest *g)
-{
-    (void)g;
-    return guest_now();
-}
