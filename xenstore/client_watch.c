@@ -68,9 +68,17 @@ void xids_xsc_watch_reply(void *ctx, int rc, const void *payload, uint32_t len)
     /* When the user has dropped it meanwhile, the answer to UNWATCH frees it. */
     if (w->state != XSC_WATCH_SENT)
         return;
+    /*
+     * A domain that goes on in place after a suspension registers what the store still has: no harm done, but then the
+     * store fires nothing by itself.
+     */
+    bool there = rc == -XEN_EEXIST;
+    uint16_t serial = w->serial;
     /* Neither of the two states is one that waits, so that the client's count is not concerned. */
-    w->state = rc == 0 ? XSC_WATCH_READY : XSC_WATCH_FREE;
-    w->fn(w->ctx, rc == 0 ? XIDS_XS_WATCH_READY : rc, w->path);
+    w->state = rc == 0 || there ? XSC_WATCH_READY : XSC_WATCH_FREE;
+    w->fn(w->ctx, rc == 0 || there ? XIDS_XS_WATCH_READY : rc, w->path);
+    if (there && w->serial == serial && w->state == XSC_WATCH_READY)
+        w->fn(w->ctx, XIDS_XS_WATCH_FIRED, w->path);
 }
 
 void xids_xsc_unwatch_reply(void *ctx, int rc, const void *payload, uint32_t len)

@@ -155,7 +155,8 @@ enum xids_xs_watch_what {
 };
 
 /*
- * what: an enum xids_xs_watch_what, or the negative error with which the store refused the watch, which is then gone.
+ * what: an enum xids_xs_watch_what, or the negative error with which the store refused the watch, which is then gone
+ * (-XEN_EEXIST is no refusal: the store still has it from before the connection was reset).
  * path: what changed, valid during the call; for all but FIRED the watched path. ctx is the user's token.
  */
 typedef void xids_xs_watch_fn(void *ctx, int what, const char *path);

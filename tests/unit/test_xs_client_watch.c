@@ -224,6 +224,24 @@ START_TEST(a_watch_outstanding_at_reset_is_sent_again_and_not_refused)
 }
 END_TEST
 
+START_TEST(a_watch_that_the_store_still_has_after_reset_is_none_refused)
+{
+    struct request q, u;
+    struct seen s;
+    uint32_t id = watched(&q, "/a", &s);
+    xids_xs_client_reset(rig.c);
+    ck_assert_int_eq(answer_error(&rig, expect(&rig, &q, XS_WATCH), "EEXIST"), 0);
+    ck_assert_int_eq(s.refused, 0);
+    ck_assert_int_eq(s.ready, 2);
+    /* The store fires nothing for it. */
+    ck_assert_int_eq(s.fired, 1);
+    ck_assert_int_eq(fire(&rig, "/a", token_of(&q)), 0);
+    ck_assert_int_eq(s.fired, 2);
+    ck_assert_int_eq(xids_xs_client_unwatch(rig.c, id), 0);
+    expect(&rig, &u, XS_UNWATCH);
+}
+END_TEST
+
 START_TEST(watches_live_through_a_violation)
 {
     struct request q;
@@ -392,6 +410,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, a_malformed_event_breaks_the_connection, 0, 6);
     tcase_add_test(t, reset_registers_every_watch_again);
     tcase_add_test(t, a_watch_outstanding_at_reset_is_sent_again_and_not_refused);
+    tcase_add_test(t, a_watch_that_the_store_still_has_after_reset_is_none_refused);
     tcase_add_test(t, watches_live_through_a_violation);
     tcase_add_test(t, more_watches_than_requests_are_registered_in_turn);
     tcase_add_test(t, no_more_watches_than_the_limit);
