@@ -72,6 +72,14 @@ int xids_vchan_fail_(struct xids_vchan *ch, int error, const char *reason);
 /* Zeroes len bytes of a ring from a free-running index on. */
 void xids_vchan_wipe_(const struct xids_bytering_layout *at, uint32_t index, uint32_t len);
 
+/* The two halves of fini. Says goodbye: from here on the peer sees the end, and nobody can connect. */
+void xids_vchan_leave_(struct xids_vchan *ch);
+/* Gives back what the channel holds so far. True: the peer still maps some of it, which the platform keeps aside. */
+bool xids_vchan_give_back_(struct xids_vchan *ch);
+
+/* Whether the event channel lost its other end. A platform that may not say (an unprivileged process) is no proof. */
+bool xids_vchan_unbound_(const struct xids_vchan *ch);
+
 /* Looks at the peer's live byte and producer, in this order. The bytes to read or an error. */
 int xids_vchan_look_in_(struct xids_vchan *ch);
 /* Looks at the peer's consumer. The room or an error. */

@@ -87,11 +87,11 @@ static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int r
     return 0;
 }
 
-/* Gives back what the channel holds so far. */
-static void give_back(struct xids_vchan *ch)
+bool xids_vchan_give_back_(struct xids_vchan *ch)
 {
     const struct xids_platform *platform = ch->platform;
     void *ctx = platform->ctx;
+    bool held = false;
     void XIDS_PEER *areas[] = {ch->in_area, ch->out_area, ch->page};
     unsigned int counts[] = {ch->in_pages, ch->out_pages, 1};
     for (int i = 0; i < 3; i++) {
@@ -99,13 +99,14 @@ static void give_back(struct xids_vchan *ch)
             continue;
         /* Nothing can be done about a failure: a busy page is kept aside by the platform. */
         if (ch->server)
-            (void)platform->ops->unshare(ctx, XIDS_PEER_RAW(void, areas[i]), counts[i]);
+            held |= platform->ops->unshare(ctx, XIDS_PEER_RAW(void, areas[i]), counts[i]) == -XEN_EBUSY;
         else
             (void)platform->ops->unmap(ctx, areas[i], counts[i]);
     }
     /* Last: giving up the page still notifies through it. */
     (void)platform->ops->evtchn_close(ctx, ch->port);
     xids_wipe(ch, sizeof(*ch));
+    return held;
 }
 
 /* Shares the pages of one ring, if it has any, and lists their references in the page from index first on. */
@@ -167,7 +168,7 @@ int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *pl
     if (rc == 0)
         rc = attach(ch, left_order, right_order, flags);
     if (rc < 0)
-        give_back(ch);
+        (void)xids_vchan_give_back_(ch);
     return rc;
 }
 
@@ -270,7 +271,7 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
         rc = refused ? -XEN_ECONNREFUSED : platform->ops->evtchn_notify(platform->ctx, ch->port);
     }
     if (rc < 0)
-        give_back(ch);
+        (void)xids_vchan_give_back_(ch);
     return rc;
 }
 
@@ -305,11 +306,9 @@ static void wipe_out(struct xids_vchan *ch)
     }
 }
 
-void xids_vchan_fini(struct xids_vchan *ch)
+void xids_vchan_leave_(struct xids_vchan *ch)
 {
     const struct xids_platform *platform = ch->platform;
-    if (platform == NULL)
-        return;
     if (ch->error != -XEN_EBADMSG) {
         (void)xids_bytering_publish(&ch->out);
         (void)xids_bytering_publish(&ch->in);
@@ -324,7 +323,14 @@ void xids_vchan_fini(struct xids_vchan *ch)
     if (ch->wipe_out)
         wipe_out(ch);
     (void)platform->ops->evtchn_notify(platform->ctx, ch->port);
-    give_back(ch);
+}
+
+void xids_vchan_fini(struct xids_vchan *ch)
+{
+    if (ch->platform == NULL)
+        return;
+    xids_vchan_leave_(ch);
+    (void)xids_vchan_give_back_(ch);
 }
 
 grant_ref_t xids_vchan_ring_ref(const struct xids_vchan *ch)

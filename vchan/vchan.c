@@ -300,8 +300,7 @@ enum xids_vchan_state xids_vchan_state(struct xids_vchan *ch)
     return ch->connected ? XIDS_VCHAN_OPEN : XIDS_VCHAN_CONNECTING;
 }
 
-/* Whether the event channel lost its other end. A platform that may not say (an unprivileged process) is no proof. */
-static bool unbound(struct xids_vchan *ch)
+bool xids_vchan_unbound_(const struct xids_vchan *ch)
 {
     int rc = ch->platform->ops->evtchn_status(ch->platform->ctx, ch->port);
     return rc >= 0 && rc != XIDS_EVTCHN_INTERDOMAIN;
@@ -317,7 +316,7 @@ enum xids_vchan_state xids_vchan_event(struct xids_vchan *ch)
         (void)xids_vchan_fail_(ch, rc, "the platform could not unmask the event channel");
         return XIDS_VCHAN_BROKEN;
     }
-    if (ch->after_lost && !unbound(ch))
+    if (ch->after_lost && !xids_vchan_unbound_(ch))
         ch->after_lost = false;
     return xids_vchan_state(ch);
 }
@@ -337,7 +336,7 @@ enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch)
 {
     /* Connected is looked at before the port is: a client that comes in between is no loss. */
     enum xids_vchan_state state = xids_vchan_state(ch);
-    if (state != XIDS_VCHAN_OPEN || !unbound(ch))
+    if (state != XIDS_VCHAN_OPEN || !xids_vchan_unbound_(ch))
         return state;
     return xids_vchan_peer_died(ch);
 }
