@@ -7,7 +7,8 @@
  *
  *     x86_64/     first instruction, long mode, page tables, exceptions, hypercalls, upcall, idle, CPU generator
  *     hypercall.h the calls to Xen, with types; the same for every architecture
- *     start.c     brings everything up in order, calls xids_guest_main, ends the domain
+ *     start.c     brings everything up in order, calls xids_guest_main
+ *     guest.c     the one guest, its domid and its end
  *     command_line.c, marks.c, entropy.c  what they say
  *     ranges.c    lists of address ranges
  *     memory.c    pages; space.c: addresses without memory, for what Xen maps (shared info, grants)
@@ -49,6 +50,8 @@ int guest_grants_init(bool again);
 int guest_console_init(bool again);
 int guest_store_init(bool again);
 int guest_life_init(void);
+
+/* ---- guest.c ---- */
 
 /* Asks Xen for our own domid, which a resume may have changed. 0 or a negative errno. */
 int guest_domid(domid_t *domid);

@@ -7,6 +7,7 @@
 #include <xen/sched.h>
 
 #define BACKTRACE_DEPTH 32u
+#define STACK_WORDS 8u
 
 #define FAULT_PRESENT 0x1u
 #define FAULT_WRITE 0x2u
@@ -69,6 +70,18 @@ static void backtrace(uint64_t rbp)
     xids_guest_print("\n");
 }
 
+/* What lies on top of the stack: a function that fails in its first instructions is not in the chain yet. */
+static void stack_words(uint64_t rsp)
+{
+    const uint64_t low = (uintptr_t)arch_stack + 4096, high = low + ARCH_STACK_SIZE;
+    if (rsp < low || rsp % 8 != 0)
+        return;
+    xids_guest_print("  stack");
+    for (unsigned int i = 0; i < STACK_WORDS && rsp < high; i++, rsp += 8)
+        xids_guest_print(" %llx", (unsigned long long)*(const uint64_t *)(uintptr_t)rsp);
+    xids_guest_print("\n");
+}
+
 void arch_backtrace(void)
 {
     const void *frame = __builtin_frame_address(0);
@@ -112,15 +125,16 @@ void arch_exception(const struct exception_frame *frame)
         const char *name;
         uint64_t value;
     } registers[] = {
-        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx}, {"rdx", frame->rdx},    {"rsi", frame->rsi},
-        {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"rsp", frame->rsp}, {"r8 ", frame->r8},     {"r9 ", frame->r9},
-        {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12}, {"r13", frame->r13},    {"r14", frame->r14},
-        {"r15", frame->r15}, {"rip", frame->rip}, {"cr2", cr2},        {"flg", frame->rflags},
+        {"rax", frame->rax}, {"rbx", frame->rbx}, {"rcx", frame->rcx}, {"rdx", frame->rdx},      {"rsi", frame->rsi},
+        {"rdi", frame->rdi}, {"rbp", frame->rbp}, {"rsp", frame->rsp}, {"r8 ", frame->r8},       {"r9 ", frame->r9},
+        {"r10", frame->r10}, {"r11", frame->r11}, {"r12", frame->r12}, {"r13", frame->r13},      {"r14", frame->r14},
+        {"r15", frame->r15}, {"rip", frame->rip}, {"cr2", cr2},        {"flags", frame->rflags},
     };
     for (unsigned int i = 0; i < sizeof(registers) / sizeof(registers[0]); i++)
         xids_guest_print("  %s %016llx%s", registers[i].name, (unsigned long long)registers[i].value,
                          i % 4 == 3 ? "\n" : "");
     xids_guest_print("\n");
+    stack_words(frame->rsp);
     backtrace(frame->rbp);
     guest_console_flush();
     arch_shutdown(SHUTDOWN_crash);
