@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
-# What tests in dom0 use. Sourced by tests/xen/dom0.sh, by every `lab exec` and by every case.
+# What tests in dom0 use. Sourced by tests/xen/dom0.sh and by every `lab exec`, cases included.
 programs=/run/programs
 export PATH=$programs:/usr/sbin:/usr/bin LD_LIBRARY_PATH=$programs HOME=/root
 log=/lab/log
+read -r slower </lab/slower
 # shellcheck disable=SC2034 # for cases
 guests=$programs/guests
 
@@ -24,9 +25,10 @@ pause() {
     ! read -r -t "$1" -u "$never"
 }
 
-# wait_for SECONDS COMMAND...: until it returns 0. Returns 1 when it did not within that time.
+# wait_for SECONDS COMMAND...: until it returns 0. Returns 1 when it did not within that time, which is meant for a machine
+# that has nothing else to do.
 wait_for() {
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1 * slower))
     shift
     until "$@" >/dev/null 2>&1; do
         if [ $SECONDS -ge $deadline ]; then
@@ -126,3 +128,6 @@ wait_console() {
 guest_gone() {
     ! xl domid "$1"
 }
+
+# shellcheck source=SCRIPTDIR/case.sh
+. /lab/tests/case.sh
