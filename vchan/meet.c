@@ -308,7 +308,7 @@ static void answered(struct xids_vchan_meet *m, uint64_t now)
 static uint64_t next_step(const struct xids_vchan_meet *m, uint64_t now)
 {
     uint64_t at = attempt_at(m);
-    /* What was asked of the store is sent by its own part, which had its turn before. */
+    /* What was asked of the store is sent by its own part, which may have had its turn. */
     if (m->sent)
         return 0;
     if (m->leaving)

@@ -9,8 +9,9 @@
  * ends it begins again. Compatible with libxenvchan on either side; no transaction is used. docs/spec/vchan.md,
  * section 5.
  *
- * Everything happens in the steps of the object's struct xids_part, which the owner adds to his loop behind the part
- * that serves the xenstore connection. The owner's functions are called from there, and must not end the object.
+ * Everything happens in the steps of the object's struct xids_part, which the owner adds to his loop. The part that
+ * serves the xenstore connection may stand before or behind it, but must want another turn at once when it has called
+ * anybody back. The owner's functions are called from the steps and from suspend, and must not end the object.
  *
  * What is in the store and in the channel is not trusted: what makes no sense is a refusal with a reason, tried again
  * with growing pauses. Memory is the caller's; nothing is allocated. One thread.

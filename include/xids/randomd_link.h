@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A guest's whole connection to its entropy server, as one engine: finds the channel in xenstore (docs/spec/randomd.md,
+ * section 2.1), keeps it up through restarts of the server, drives the client (randomd.h), forgets the generator before
+ * the domain is suspended and is seeded anew afterwards.
+ *
+ *     xids_randomd_link_init(&link, mem, size, &config, now);
+ *     xids_loop_add(loop, xids_randomd_link_part(link));
+ *     client = xids_randomd_link_client(link);
+ *     while (xids_randomd_client_grade(client) != XIDS_RANDOMD_GRADE_HOST)
+ *         ... a turn of the loop ...
+ *     rc = xids_randomd_client_random(client, key, sizeof(key));
+ *
+ * Memory is the caller's, and nothing is allocated. One thread.
+ */
+#ifndef XIDS_RANDOMD_LINK_H
+#define XIDS_RANDOMD_LINK_H
+
+#include <xids/loop.h>
+#include <xids/randomd.h>
+#include <xids/xs_client.h>
+
+XIDS_BEGIN_DECLS
+
+struct xids_randomd_link;
+
+struct xids_randomd_link_config {
+    struct xids_platform *platform; /* both must outlive the link */
+    struct xids_xs_client *xs;      /* with room for watched paths of 255 bytes */
+    struct xids_randomd_client_config client;
+    /*
+     * The grade or the epoch is another one; epoch 0: there is no session with the server at the moment. Called from
+     * the link's step and suspend, and must not end the link. May be NULL.
+     */
+    void (*changed)(void *ctx, enum xids_randomd_grade grade, uint64_t epoch);
+    /*
+     * There is no channel (yet), and why, in static memory; told once until rc changes. The link goes on trying. May be
+     * NULL.
+     */
+    void (*refused)(void *ctx, int rc, const char *reason);
+    /*
+     * A step on the way is done: "entropy server found", "channel open", "seed received" (in static memory), each as
+     * often as it happens. For who wants to know where the time goes. May be NULL.
+     */
+    void (*reached)(void *ctx, const char *step);
+    void *ctx;
+};
+
+/* The bytes of memory that a link needs, aligned for any type. */
+size_t xids_randomd_link_size(void);
+
+/* Makes a link in mem; it begins with the first step of its part. -XEN_EINVAL: mem is too small or not aligned. */
+int xids_randomd_link_init(struct xids_randomd_link **link, void *mem, size_t size,
+                           const struct xids_randomd_link_config *config, uint64_t now) XIDS_MUST_CHECK;
+
+/* Closes the channel and wipes everything. Its part must be out of the loop. NULL does nothing. */
+void xids_randomd_link_fini(struct xids_randomd_link *l);
+
+struct xids_part *xids_randomd_link_part(struct xids_randomd_link *l);
+
+/* The client, which lives as long as the link: its grade, age, random, mix. For pull and forget see poke. */
+struct xids_randomd_client *xids_randomd_link_client(struct xids_randomd_link *l);
+
+/* Has the client's wishes sent in the next step: to be called after xids_randomd_client_pull and _forget. */
+void xids_randomd_link_poke(struct xids_randomd_link *l);
+
+XIDS_END_DECLS
+
+#endif
