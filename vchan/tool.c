@@ -4,7 +4,7 @@
 #include <xids/vchan_open.h>
 
 #include <errno.h>
-#include <getopt.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <poll.h>
@@ -126,6 +126,32 @@ static int write_output(struct flow *f)
     return 0;
 }
 
+/* Nothing more is taken from standard input; whoever writes to it learns that at once. */
+static void drop_input(struct flow *f)
+{
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (nothing >= 0) {
+        (void)dup2(nothing, STDIN_FILENO);
+        (void)close(nothing);
+    }
+    f->in_len = 0;
+    f->input_ended = true;
+    f->sent = false;
+}
+
+/*
+ * Whether the channel lets us sleep. When the peer has ended arm never does; but what we have still to write out can
+ * block all the same, and then only the descriptors count.
+ */
+static bool may_sleep(struct flow *f, int armed)
+{
+    if (armed == 0 || f->peer_ended)
+        return true;
+    enum xids_vchan_state state = xids_vchan_state(f->ch);
+    bool ended = state == XIDS_VCHAN_DRAINING || state == XIDS_VCHAN_CLOSED;
+    return ended && f->out_len > 0 && f->in_len == 0;
+}
+
 /* Sleeps until a descriptor or the channel has something for us, and takes it. */
 static int wait_and_take(struct flow *f)
 {
@@ -141,8 +167,7 @@ static int wait_and_take(struct flow *f)
     int armed = xids_vchan_arm(f->ch, f->out_len == 0 && !f->peer_ended ? 1 : 0, want_write);
     if (armed < 0)
         return armed;
-    /* With a peer that has ended arm never lets us sleep: then only the descriptors count. */
-    int n = poll(fds, 3, armed == 1 && !f->peer_ended ? 0 : LOOK_AFTER_MS);
+    int n = poll(fds, 3, may_sleep(f, armed) ? LOOK_AFTER_MS : 0);
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     if (n == 0 && armed == 0)
@@ -173,9 +198,7 @@ static int run(struct flow *f)
         /* The peer, or its whole domain, has gone: what we still have is lost, what it left is not. */
         if (rc == -XEN_ENOTCONN || (rc == -XEN_ENODEV && f->in_len > 0)) {
             f->lost = true;
-            f->in_len = 0;
-            f->input_ended = true;
-            f->sent = false;
+            drop_input(f);
             continue;
         }
         if (rc == 0 && f->lost && finished(f))

@@ -98,6 +98,24 @@ gone() {
     ! kill -0 "$1" 2>/dev/null || grep -q '^State:.*Z' "/proc/$1/status"
 }
 
+# asleep PID: prints which of its sleeps a process is in; fails when it is awake.
+asleep() {
+    awk '/^State:/ {state = $2} /ctxt_switches/ {count += $2} END {print count; exit state != "S"}' "/proc/$1/status"
+}
+
+# Whether all of these processes sleep at one moment, so that none can wake another: each is in the same sleep when it
+# is looked at before all others and after them.
+all_asleep() {
+    local pid before=() i=0
+    for pid in "$@"; do
+        before+=("$(asleep "$pid")") || return 1
+    done
+    for pid in "$@"; do
+        [ "$(asleep "$pid")" = "${before[i]}" ] || return 1
+        i=$((i + 1))
+    done
+}
+
 # The processes of this machine and no other's, whose program's name begins with NAME (any: when it is not given).
 machine_pids() {
     local environ pid

@@ -57,26 +57,31 @@ in_turn() {
 
 # A domain is destroyed whose listener has still to deliver to it and to take from it: the latter is all kept.
 last_words() {
-    local domain listener reader got
+    local domain feeder speaker listener client got
     domain=$("$sim" domain create --name doomed) || return
-    mkfifo "$sim_work/out"
-    (exec 3<"$sim_work/out"; eventually test -e "$sim_work/go"; cat <&3 >"$sim_work/words") &
-    reader=$!
-    head -c 1000000 /dev/zero | "$sim" exec --domain "$server_domain" -- "$tool" listen "$domain" last >"$sim_work/out" \
+    mkfifo "$sim_work/in" "$sim_work/words" "$sim_work/out" "$sim_work/unread"
+    head -c 1000000 /dev/zero >"$sim_work/in" &
+    feeder=$!
+    head -c 1000000 /dev/zero >"$sim_work/words" &
+    speaker=$!
+    "$sim" exec --domain "$server_domain" -- "$tool" listen "$domain" last <"$sim_work/in" >"$sim_work/out" \
         2>"$sim_work/last.err" &
     listener=$!
-    # Nobody reads what the client prints, so that both rings fill up.
-    mkfifo "$sim_work/unread"
+    exec 3<"$sim_work/out"
+    # Nobody reads what the client prints either, so that both rings fill up.
     exec 4<>"$sim_work/unread"
-    head -c 300000 /dev/zero | "$sim" exec --domain "$domain" -- "$tool" connect "$server_domain" last >&4 2>/dev/null &
-    sleep 1.5
+    "$sim" exec --domain "$domain" -- "$tool" connect "$server_domain" last <"$sim_work/words" >&4 2>/dev/null &
+    client=$!
+    # Both have come to print something, and nobody can go on.
+    eventually read -r -t 0 -u 3 && eventually read -r -t 0 -u 4 &&
+        eventually all_asleep "$feeder" "$speaker" "$listener" "$client" || return
     "$sim" domain destroy "$domain" || return
-    sleep 2.5
-    touch "$sim_work/go"
+    # The listener takes no more from its input when it has noticed, and waits for us.
+    eventually gone "$feeder" || { echo "not noticed"; return 1; }
+    eventually all_asleep "$listener" || { echo "awake for nothing"; return 1; }
+    got=$(wc -c <&3)
     wait "$listener"
-    wait "$reader"
-    exec 4>&-
-    got=$(stat -c %s "$sim_work/words")
+    exec 3<&- 4>&-
     # A pipe and a ring of 64 KiB each, and what the buffer between them happened to hold; page sizes may leave gaps.
     [ "$got" -ge 120000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
     grep -q 'No such device' "$sim_work/last.err"
