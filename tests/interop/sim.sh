@@ -132,12 +132,13 @@ machine_pids() {
 
 # ---- xenstored, whichever ----
 
-# start_store KIND: xenstored (Debian's, in C), oxenstored (Debian's, in OCaml), xids-xenstored.
+# start_store KIND [OPTION...]: xenstored (Debian's, in C; it takes options), oxenstored (Debian's, in OCaml),
+# xids-xenstored.
 start_store() {
     local config=$sim_work/oxenstored.conf
     case $1 in
     xenstored)
-        "$sim" exec -- "$xen_bin/xenstored" >"$sim_work/store.log" 2>&1 </dev/null || return 1
+        "$sim" exec -- "$xen_bin/xenstored" "${@:2}" >"$sim_work/store.log" 2>&1 </dev/null || return 1
         ;;
     oxenstored)
         # Its paths are built in; `xids-sim exec` redirects them. The page and port of dom0 it takes from here.
@@ -158,10 +159,10 @@ END
     eventually in_domain 0 "$tools/xenstore-exists" /tool || { cat "$sim_work/store.log"; return 1; }
 }
 
-# need_store KIND: for a test that is nothing without it. That it does not start is no reason to skip: the simulator or
+# need_store KIND [OPTION...]: for a test that is nothing without it. That it does not start is no reason to skip: the simulator or
 # the store is at fault.
 need_store() {
-    start_store "$1" && return
+    start_store "$@" && return
     tap_ok "$1 starts as a program of the simulated domain 0" false
     tap_done
     exit 1

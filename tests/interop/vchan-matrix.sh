@@ -11,7 +11,7 @@ tool=$XIDS_BUILDDIR/xids-vchan
 peer=$XIDS_BUILDDIR/tests/interop/vchan-peer
 sim_need_debian
 sim_begin
-need_store xenstored
+need_store xenstored --trace-file "$sim_work/trace"
 server_domain=$("$sim" domain create --name server)
 client_domain=$("$sim" domain create --name client)
 
@@ -89,8 +89,9 @@ last_words() {
 
 # killed SERVER CLIENT WHO: the server or the client is killed; the other must get all bytes and see the end.
 killed() {
-    local duty_server=last duty_client=last first second victim watcher i pid='' status=0
+    local duty_server=last duty_client=last first second victim watcher status=0
     next_path
+    rm -f "$sim_work/server.out" "$sim_work/client.out"
     [ "$3" = server ] && duty_server=die || duty_client=die
     (run server "$1" 12 11 stream "$duty_server" >"$sim_work/server.out") &
     first=$!
@@ -98,13 +99,8 @@ killed() {
     second=$!
     victim=$second watcher=$first
     [ "$3" = client ] || { victim=$first watcher=$second; }
-    for ((i = 0; i < 250; i++)); do
-        pid=$(sed -n 's/^ready //p' "$sim_work/$3.out")
-        [ -z "$pid" ] || break
-        sleep 0.02
-    done
-    [ -n "$pid" ] || { echo "it was never ready"; kill "$first" "$second"; return 1; }
-    kill -KILL "$pid"
+    eventually grep -q '^ready ' "$sim_work/$3.out" || { echo "it was never ready"; kill "$first" "$second"; return 1; }
+    kill -KILL "$(sed -n 's/^ready //p' "$sim_work/$3.out")"
     wait "$watcher" || { echo "the other did not see it"; status=1; }
     wait "$victim" 2>/dev/null
     return "$status"
@@ -116,17 +112,35 @@ piped() {
     head -c 3000000 /dev/urandom >"$sim_work/sent"
     "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" tool </dev/null >"$sim_work/got" &
     listener=$!
-    "$sim" exec --domain "$client_domain" -- "$tool" -t 5 connect "$server_domain" tool <"$sim_work/sent" || status=1
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 60 connect "$server_domain" tool <"$sim_work/sent" || status=1
     wait "$listener" || status=1
     cmp "$sim_work/sent" "$sim_work/got" || status=1
     return "$status"
 }
 
+# readable NAME: whether the client can read that server's port: then all is published.
+readable() {
+    in_domain "$client_domain" "$tools/xenstore-read" \
+        "/local/domain/$server_domain/data/vchan/$client_domain/$1/event-channel"
+}
+
+# looks NAME: how often a client has asked the store for that server's port.
+looks() {
+    grep -c " READ (/local/domain/$server_domain/data/vchan/$client_domain/$1/event-channel )" "$sim_work/trace"
+}
+
+# looked NAME N: whether the client has tried for so long that it has asked more than N times.
+looked() {
+    [ "$(looks "$1")" -gt "$2" ]
+}
+
 early_client() {
-    local client status=0
-    "$sim" exec --domain "$client_domain" -- "$tool" -t 10 connect "$server_domain" "$1" </dev/null >"$sim_work/got" &
+    local client before status=0
+    before=$(looks "$1")
+    "$sim" exec --domain "$client_domain" -- "$tool" -t 60 connect "$server_domain" "$1" </dev/null >"$sim_work/got" &
     client=$!
-    sleep 0.3
+    # It asks once when there is nothing, twice when there are numbers to try; after that it tries again.
+    eventually looked "$1" $((before + 2)) || { echo "it does not look"; status=1; }
     echo late | "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" "$1" || status=1
     wait "$client" || status=1
     [ "$(cat "$sim_work/got")" = late ] || status=1
@@ -140,10 +154,11 @@ nobody() {
 }
 
 stopped_while_waiting() {
-    local client
-    "$sim" exec --domain "$client_domain" -- "$tool" connect "$server_domain" nobody </dev/null &
+    local client before
+    before=$(looks stopped)
+    "$sim" exec --domain "$client_domain" -- "$tool" connect "$server_domain" stopped </dev/null &
     client=$!
-    sleep 0.3
+    eventually looked stopped "$before" || { echo "it does not look"; return 1; }
     kill -TERM "$client"
     wait "$client"
     [ $? -eq 143 ]
@@ -151,12 +166,15 @@ stopped_while_waiting() {
 
 # Numbers left by a listener that was killed lead nobody astray.
 stale() {
-    local listener
+    local listener idle
+    idle=$(usage)
     "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" stale </dev/null &
     listener=$!
-    sleep 0.3
+    eventually readable stale || return
     kill -KILL "$listener"
     wait "$listener" 2>/dev/null
+    # What a kernel has done before anybody learns of the end, the simulator's daemon does a little later.
+    eventually same_usage "$idle" || return
     early_client stale
 }
 
@@ -190,7 +208,7 @@ for_the_client_alone() {
     local listener perms status=0
     "$sim" exec --domain "$server_domain" -- "$tool" listen "$client_domain" private </dev/null &
     listener=$!
-    eventually exists "/local/domain/$server_domain/data/vchan/$client_domain/private/event-channel" || status=1
+    eventually readable private || status=1
     perms=$("$sim" exec -- "$tools/xenstore-ls" -p \
         "/local/domain/$server_domain/data/vchan/$client_domain/private")
     kill -TERM "$listener"

@@ -123,7 +123,7 @@ static void open_ours(struct end *e, bool server, domid_t remote, const char *pa
     must(rc == 0, "xids_xs_open");
     must(xids_platform_xen_open(&e->platform, 0) == 0, "xids_platform_xen_open");
     rc = server ? xids_vchan_listen(&e->link, e->platform, e->xs, remote, path, left, right, 0)
-                : xids_vchan_connect(&e->link, e->platform, e->xs, remote, path, 0, 5000);
+                : xids_vchan_connect(&e->link, e->platform, e->xs, remote, path, 0, 50000);
     if (rc < 0)
         (void)fprintf(stderr, "%s: %s\n", path, strerror(-rc));
     must(rc == 0, "meeting");
@@ -138,7 +138,7 @@ static void open_real(struct end *e, bool server, domid_t remote, const char *pa
     if (server)
         e->real = libxenvchan_server_init(NULL, remote, path, (size_t)1 << left, (size_t)1 << right);
     /* It does not wait for its server. */
-    for (int i = 0; !server && e->real == NULL && i < 250; i++) {
+    for (int i = 0; !server && e->real == NULL && i < 2500; i++) {
         e->real = libxenvchan_client_init(NULL, remote, path);
         if (e->real == NULL)
             (void)usleep(20000);
@@ -186,7 +186,7 @@ int main(int argc, char **argv)
     bool server = strcmp(argv[2], "server") == 0;
     const char *duty = argv[8];
     unsigned int left = (unsigned int)atoi(argv[5]), right = (unsigned int)atoi(argv[6]);
-    (void)alarm(20);
+    (void)alarm(60);
     if (strcmp(argv[1], "xids") == 0)
         open_ours(&e, server, (domid_t)atoi(argv[3]), argv[4], left, right);
     else
