@@ -297,9 +297,21 @@ static int forget_all(struct xids_xs_server *s, uint16_t domid)
     return rc;
 }
 
-int xids_xs_give_rights(struct xids_xs_server *s, uint16_t domid)
+/* The connection of a known domain; one whose number has passed to another domain dies first. Not the asking one's. */
+static struct xids_xs_conn *known_by(const struct xids_xs_conn *from, uint16_t domid)
 {
-    if (xids_xs_server_domain(s, domid) != NULL)
+    struct xids_xs_server *s = from->server;
+    struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    if (c == NULL || c == from || domid == 0 || s->host.replaced == NULL || !s->host.replaced(s->host.ctx, c, domid))
+        return c;
+    xids_xs_server_release(s, domid);
+    return NULL;
+}
+
+int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid)
+{
+    struct xids_xs_server *s = from->server;
+    if (known_by(from, domid) != NULL)
         return 0;
     /* What is left to be taken from the last domain with this number may not be taken from this one. */
     int rc = forget_all(s, domid);
@@ -317,7 +329,7 @@ int xids_xs_op_introduce(struct request *r)
     if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != 3 || domid_arg(&domid, &args[0]) < 0 ||
         xids_xswire_decimal(&port, args[2].s, args[2].len, INT32_MAX) < 0 || port == 0)
         return -XEN_EINVAL;
-    struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    struct xids_xs_conn *c = known_by(r->conn, domid);
     if (c != NULL) {
         if (c == r->conn)
             return -XEN_EINVAL; /* it would take the ground from under its own answer */

@@ -211,7 +211,7 @@ static int op_set_perms(struct request *r)
     for (unsigned int i = 0; i < count; i++) {
         uint16_t domid = s->perms[i].domid;
         bool counts = (s->perms[i].access & XIDS_STORE_IGNORED) == 0 && domid != 0 && domid != XIDS_XS_DOMID_ANY;
-        int rc = counts ? xids_xs_give_rights(s, domid) : 0;
+        int rc = counts ? xids_xs_give_rights(r->conn, domid) : 0;
         if (rc < 0)
             return rc;
     }

@@ -22,6 +22,8 @@ struct domain {
     void XIDS_PEER *page;
     evtchn_port_t port;
     bool mapped; /* by grant; domain 0's ring is not */
+    bool described;
+    xen_domain_handle_t handle; /* if described: when it was last introduced */
 };
 
 struct domains {
@@ -92,6 +94,39 @@ static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     log_msg(LOG_LEVEL_DEBUG, "domain %u released", domid);
 }
 
+static bool describe(const struct domains *m, xc_domaininfo_t *info, uint16_t domid)
+{
+    return xc_domain_getinfolist(m->xc, domid, 1, info) == 1 && info->domain == domid;
+}
+
+static void note_handle(const struct domains *m, struct domain *dom, uint16_t domid)
+{
+    xc_domaininfo_t info;
+    dom->described = describe(m, &info, domid);
+    if (dom->described)
+        memcpy(dom->handle, info.handle, sizeof(dom->handle));
+}
+
+/*
+ * Whether a living domain with that number is another one than was introduced. A toolstack may give a domain another
+ * handle: so the event channel must have lost its other end as well, as it does when that domain dies.
+ */
+static bool is_another(const struct domains *m, const struct domain *dom, const xc_domaininfo_t *info)
+{
+    if (dom == NULL || !dom->described || (info->flags & XEN_DOMINF_dying) != 0 ||
+        memcmp(dom->handle, info->handle, sizeof(dom->handle)) == 0)
+        return false;
+    xc_evtchn_status_t status = {.dom = DOMID_SELF, .port = dom->port};
+    return dom->port == 0 || (xc_evtchn_status(m->xc, &status) == 0 && status.status != EVTCHNSTAT_interdomain);
+}
+
+static bool host_replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+{
+    const struct domains *m = ctx;
+    xc_domaininfo_t info;
+    return describe(m, &info, domid) && is_another(m, xids_xs_conn_data(conn), &info);
+}
+
 static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
 {
     struct domains *m = ctx;
@@ -100,6 +135,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
     struct domain *dom = calloc(1, sizeof(*dom));
     if (dom == NULL)
         return -XEN_ENOMEM;
+    note_handle(m, dom, domid);
     int rc = p->ops->map(p->ctx, &dom->page, &ref, domid, 1, 0, NULL);
     if (rc == 0) {
         dom->mapped = true;
@@ -122,6 +158,7 @@ static int host_rebind(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uin
     struct domain *dom = xids_xs_conn_data(conn);
     if (dom == NULL)
         return -XEN_EINVAL;
+    note_handle(m, dom, domid);
     close_port(m, dom);
     return bind_port(m, dom, conn, domid, port);
 }
@@ -168,6 +205,9 @@ static void look_for_the_dead(struct domains *m)
         for (int i = 0; i < n; i++) {
             uint32_t flags = info[i].flags;
             uint16_t domid = info[i].domain;
+            struct xids_xs_conn *conn = xids_xs_server_domain(server, domid);
+            if (domid != 0 && conn != NULL && is_another(m, xids_xs_conn_data(conn), &info[i]))
+                xids_xs_server_release(server, domid);
             if ((flags & XEN_DOMINF_dying) == 0 && domid < 0x8000)
                 living.bits[domid / 8] |= (uint8_t)(1u << (domid % 8));
             if ((flags & XEN_DOMINF_shutdown) != 0)
@@ -265,6 +305,7 @@ int domains_open(struct daemon *d, struct xids_xs_host *host)
     host->release = host_release;
     host->notify = host_notify;
     host->exists = host_exists;
+    host->replaced = host_replaced;
     host->ctx = m;
     return 0;
 }

@@ -53,6 +53,11 @@ struct xids_xs_host {
     void (*notify)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
     /* Whether a domain exists: permissions for one that does not are void. NULL: all do. */
     bool (*exists)(void *ctx, uint16_t domid);
+    /*
+     * Whether the number of a known domain, not 0, is another domain's by now, the first one's death not being told
+     * yet. Asked before the number is introduced again and before rights are given to it. NULL: never.
+     */
+    bool (*replaced)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
     /* A CONTROL print. NULL: ignored. */
     void (*print)(void *ctx, const char *text, size_t len);
     void *ctx;

@@ -17,6 +17,7 @@ static int introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn
         r->page = calloc(1, XIDS_PAGE_SIZE);
     r->port = port;
     r->introduced = true;
+    w->replaced[domid] = false;
     *page = (void XIDS_PEER *)r->page;
     return 0;
 }
@@ -50,12 +51,25 @@ static bool exists(void *ctx, uint16_t domid)
     return domid < WORLD_DOMAINS && !w->gone[domid];
 }
 
+static bool replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+{
+    const struct world *w = ctx;
+    ck_assert_ptr_eq(conn, xids_xs_server_domain(w->server, domid));
+    ck_assert_uint_ne(domid, 0);
+    return w->replaced[domid];
+}
+
 struct world *world_up_with(const struct xids_xs_limits *limits)
 {
     struct world *w = calloc(1, sizeof(*w));
     ck_assert_ptr_nonnull(w);
-    const struct xids_xs_host host = {
-        .introduce = introduce, .rebind = rebind, .release = release, .notify = notify, .exists = exists, .ctx = w};
+    const struct xids_xs_host host = {.introduce = introduce,
+                                      .rebind = rebind,
+                                      .release = release,
+                                      .notify = notify,
+                                      .exists = exists,
+                                      .replaced = replaced,
+                                      .ctx = w};
     const struct xids_xs_server_config config = {
         .alloc = counting_alloc(&w->alloc), .seed = "the same always", .limits = limits, .host = &host};
     ck_assert_int_eq(xids_xs_server_new(&w->server, &config), 0);

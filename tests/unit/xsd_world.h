@@ -27,7 +27,8 @@ struct world {
     struct xids_xs_server *server;
     struct xids_xs_limits limits;
     struct world_ring rings[WORLD_DOMAINS];
-    bool gone[WORLD_DOMAINS]; /* domains that do not exist */
+    bool gone[WORLD_DOMAINS];     /* domains that do not exist */
+    bool replaced[WORLD_DOMAINS]; /* known ones whose number is another's by now; until that one is introduced */
     int introduce_error;
     char text[200000]; /* of the last answer */
 };
