@@ -81,7 +81,8 @@ void guest_timer_set(uint64_t deadline)
         return;
     }
     /* Without a flag Xen takes a time that is past as now. */
-    struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = deadline - offset};
+    uint64_t now = guest_now(), left = deadline > now ? deadline - now : 0;
+    struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = system_time() + left};
     if (hypercall_vcpu_op(VCPUOP_set_singleshot_timer, 0, &timer) < 0)
         xids_guest_panic("Xen does not set the timer");
 }

@@ -12,7 +12,7 @@
 
 struct gate {
     uint16_t offset_low, segment;
-    uint8_t ist, type;
+    uint8_t stack, type;
     uint16_t offset_middle;
     uint32_t offset_high, reserved;
 };
@@ -24,7 +24,7 @@ struct table_register {
 
 struct task_state {
     uint32_t reserved0;
-    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint64_t rsp[3], reserved1, stacks[7], reserved2;
     uint16_t reserved3, io_map;
 } __attribute__((packed));
 
@@ -54,14 +54,14 @@ struct cpuid arch_cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
-static void gate_set(unsigned int vector, uintptr_t entry, unsigned int ist)
+static void gate_set(unsigned int vector, uintptr_t entry, unsigned int stack)
 {
     struct gate *gate = &idt[vector];
     gate->offset_low = (uint16_t)entry;
     gate->offset_middle = (uint16_t)(entry >> 16);
     gate->offset_high = (uint32_t)(entry >> 32);
     gate->segment = SEGMENT_CODE;
-    gate->ist = (uint8_t)ist;
+    gate->stack = (uint8_t)stack;
     gate->type = 0x8e; /* present, interrupt gate: entered with interrupts off */
 }
 
@@ -71,9 +71,9 @@ static void segments_init(void)
     gdt[SEGMENT_TASK / 8] =
         (limit & 0xffff) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
     gdt[SEGMENT_TASK / 8 + 1] = base >> 32;
-    task.ist[IST_EXCEPTION - 1] = (uintptr_t)exception_stack + sizeof(exception_stack);
-    task.ist[IST_SEVERE - 1] = (uintptr_t)severe_stack + sizeof(severe_stack);
-    task.ist[IST_EVENT - 1] = (uintptr_t)event_stack + sizeof(event_stack);
+    task.stacks[STACK_OF_EXCEPTION - 1] = (uintptr_t)exception_stack + sizeof(exception_stack);
+    task.stacks[STACK_OF_SEVERE - 1] = (uintptr_t)severe_stack + sizeof(severe_stack);
+    task.stacks[STACK_OF_EVENT - 1] = (uintptr_t)event_stack + sizeof(event_stack);
     task.io_map = sizeof(task);
 
     /* The code segment's register stays as the boot's table filled it: the same place, the same descriptor. */
@@ -86,10 +86,11 @@ static void interrupts_init(void)
 {
     for (unsigned int v = 0; v < VECTORS_EXCEPTION; v++)
         gate_set(v, (uintptr_t)arch_exception_entries + v * 16,
-                 v == VECTOR_NMI || v == VECTOR_DOUBLE_FAULT || v == VECTOR_MACHINE_CHECK ? IST_SEVERE : IST_EXCEPTION);
+                 v == VECTOR_NMI || v == VECTOR_DOUBLE_FAULT || v == VECTOR_MACHINE_CHECK ? STACK_OF_SEVERE
+                                                                                          : STACK_OF_EXCEPTION);
     for (unsigned int v = VECTORS_EXCEPTION; v < VECTORS; v++)
-        gate_set(v, (uintptr_t)arch_other_entry, IST_EVENT);
-    gate_set(VECTOR_EVENT, (uintptr_t)arch_event_entry, IST_EVENT);
+        gate_set(v, (uintptr_t)arch_other_entry, STACK_OF_EVENT);
+    gate_set(VECTOR_EVENT, (uintptr_t)arch_event_entry, STACK_OF_EVENT);
     struct table_register idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ __volatile__("lidt %0" : : "m"(idtr));
 }
