@@ -25,7 +25,7 @@ strike() {
     for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
         pid=${daemons[i]}
         kill -TERM "$pid" 2>/dev/null
-        for ((j = 0; j < 250; j++)); do
+        for ((j = 0; j < 1500; j++)); do
             kill -0 "$pid" 2>/dev/null || break
             sleep 0.02
         done
@@ -59,11 +59,11 @@ fail() {
     exit 1
 }
 
-# until_there WHAT TEST...: waits up to five seconds for a condition.
+# until_there WHAT TEST...: waits up to half a minute for a condition.
 until_there() {
     local what=$1 i
     shift
-    for ((i = 0; i < 250; i++)); do
+    for ((i = 0; i < 1500; i++)); do
         "$@" 2>/dev/null && return
         sleep 0.02
     done

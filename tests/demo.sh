@@ -10,10 +10,10 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/xids-test-demo.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# Waits a moment for everything that belongs to the demo's folder to be gone, and says what is not.
+# Waits for everything that belongs to the demo's folder to be gone, and says what is not.
 nothing_left() {
     local folder=$1 i left
-    for ((i = 0; i < 50; i++)); do
+    for ((i = 0; i < 1000; i++)); do
         left=$(grep -lzs "^XIDS_SIM_DIR=$folder" /proc/[0-9]*/environ)
         [ -n "$left" ] || [ -e "$folder" ] || return 0
         sleep 0.02

@@ -89,14 +89,15 @@ served_without_store() {
     eventually grep -q 'grade HOST' "$sim_work/stay" || return
     kill -STOP "$store"
     kill -KILL "$guest"
-    # Its channel is to be taken back now, and others again and again.
-    sleep 4
-    timeout 2 "$sim" exec -- "$randomd" --control "$sim_work/control" --status >"$sim_work/status" || {
+    # Its channel is to be taken back now, and others again and again. Once the store is given up nothing waits for it.
+    eventually store_is false
+    timeout 10 "$sim" exec -- "$randomd" --control "$sim_work/control" --status >"$sim_work/status" || {
         kill -CONT "$store"
         echo "the daemon does not answer"
         return 1
     }
     before=$(cpu_ticks)
+    # Not to wait for something: it is the time in which the daemon may not work much.
     sleep 3
     echo "ticks: $(($(cpu_ticks) - before))"
     [ $(($(cpu_ticks) - before)) -le 20 ] && grep -q '"store":false' "$sim_work/status"

@@ -106,12 +106,12 @@ asleep() {
 # Whether all of these processes sleep at one moment, so that none can wake another: each is in the same sleep when it
 # is looked at before all others and after them.
 all_asleep() {
-    local pid before=() i=0
+    local pid sleeps=() i=0
     for pid in "$@"; do
-        before+=("$(asleep "$pid")") || return 1
+        sleeps+=("$(asleep "$pid")") || return 1
     done
     for pid in "$@"; do
-        [ "$(asleep "$pid")" = "${before[i]}" ] || return 1
+        [ "$(asleep "$pid")" = "${sleeps[i]}" ] || return 1
         i=$((i + 1))
     done
 }

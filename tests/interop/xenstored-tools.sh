@@ -21,15 +21,25 @@ start() {
     "$daemon" -D -F "$work/pid" --control "$work/control" </dev/null >"$work/log" 2>&1
 }
 
-stop() {
-    local i pid
-    pid=$(cat "$work/pid")
-    kill -TERM "$pid" || return 1
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "$pid" 2>/dev/null || return 0
+# eventually COMMAND...: tries for half a minute until it succeeds.
+eventually() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        "$@" 2>/dev/null && return 0
         sleep 0.05
     done
     return 1
+}
+
+# Whether a process has ended; one that nobody has collected yet has.
+gone() {
+    ! kill -0 "$1" || grep -q '^State:.*Z' "/proc/$1/status"
+}
+
+stop() {
+    local pid
+    pid=$(cat "$work/pid")
+    kill -TERM "$pid" && eventually gone "$pid"
 }
 
 prints() {
@@ -51,13 +61,9 @@ if debian=$("$XIDS_SRCDIR/tests/interop/debian-xen.sh" 2>"$work/download"); then
     bin=$debian/usr/lib/xen-4.17/bin
     # shellcheck disable=SC2317 # called through tap_ok
     watch_prints() {
-        timeout 20 "$tools/xenstore-watch" -n 2 /w >"$work/watch" </dev/null &
-        local watcher=$! i
-        for ((i = 0; i < 100; i++)); do
-            grep -q /w "$work/watch" && break
-            sleep 0.05
-        done
-        "$tools/xenstore-write" /w/x 1 && wait "$watcher" && prints "$(printf '/w\n/w/x')" cat "$work/watch"
+        timeout 60 "$tools/xenstore-watch" -n 2 /w >"$work/watch" </dev/null &
+        local watcher=$!
+        eventually grep -q /w "$work/watch" && "$tools/xenstore-write" /w/x 1 && wait "$watcher" && prints "$(printf '/w\n/w/x')" cat "$work/watch"
     }
     # shellcheck disable=SC2317
     many_children() {
@@ -94,7 +100,10 @@ tap_ok "SIGTERM ends it" stop
 tap_ok "and leaves no socket, pid or control file" prints "" \
     find "$work" \( -type s -o -name pid \)
 kill_hard() {
-    start && kill -KILL "$(cat "$work/pid")" && sleep 0.2 && [ -S "$XENSTORED_PATH" ] && start
+    local pid
+    start || return
+    pid=$(cat "$work/pid")
+    kill -KILL "$pid" && eventually gone "$pid" && [ -S "$XENSTORED_PATH" ] && start
 }
 tap_ok "a socket left by a killed daemon is replaced" kill_hard
 tap_ok "and the new daemon ends cleanly too" stop
