@@ -75,6 +75,18 @@ static void note(const char *format, ...)
     va_end(args);
 }
 
+/* Gives the ring what it can take, and says so when something was dropped before. */
+static void pump_all(void)
+{
+    pump();
+    /* Not for a few bytes' sake: that would be a note for each line. */
+    if (state != WORKING || dropped == 0 || end - begin > BACKLOG / 2)
+        return;
+    note("\r\n[%llu bytes of output were dropped]\r\n", (unsigned long long)dropped);
+    dropped = 0;
+    pump();
+}
+
 void guest_console_write(const char *text, size_t len)
 {
     if (state != WORKING) {
@@ -82,14 +94,8 @@ void guest_console_write(const char *text, size_t len)
             arch_early_write(text, len);
         return;
     }
-    if (dropped > 0) {
-        pump();
-        /* Not for a few bytes' sake: that would be a note for each line. */
-        if (end - begin <= BACKLOG / 2) {
-            note("\r\n[%llu bytes of output were dropped]\r\n", (unsigned long long)dropped);
-            dropped = 0;
-        }
-    }
+    if (dropped > 0)
+        pump_all();
     for (size_t i = 0; i < len; i++)
         if (dropped > 0 || (text[i] == '\n' && !keep('\r')) || !keep(text[i]))
             dropped++;
@@ -102,7 +108,7 @@ void guest_console_flush(void)
         return;
     uint64_t deadline = guest_now() + FLUSH_NS;
     for (;;) {
-        pump();
+        pump_all();
         if (state != WORKING)
             return;
         int room = xids_bytering_look(&out);
@@ -144,7 +150,7 @@ static uint64_t step(void *ctx, uint64_t now)
 {
     (void)ctx;
     (void)now;
-    pump();
+    pump_all();
     return UINT64_MAX;
 }
 
