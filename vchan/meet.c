@@ -118,6 +118,7 @@ static void serve(struct xids_vchan_meet *m, uint64_t now)
 {
     if (!m->opened) {
         m->opened = true;
+        m->lonely = false;
         m->opened_at = now;
         m->told = 0;
         m->serve_at = UINT64_MAX;
@@ -190,9 +191,16 @@ static uint64_t attempt_at(const struct xids_vchan_meet *m)
         at = m->changed && !m->server ? 0 : m->retry_at;
     else if (m->server && !m->current)
         at = m->retry_at;
-    else if (m->server && !m->opened && m->changed)
-        at = 0;
+    else if (m->server && !m->opened)
+        at = m->changed ? 0 : m->lonely ? m->permit_at : at;
     return at == UINT64_MAX || at > m->not_before ? at : m->not_before;
+}
+
+static enum meet_talk what_to_ask(const struct xids_vchan_meet *m)
+{
+    if (!m->server)
+        return MEET_READING;
+    return !m->current ? MEET_PREPARING : m->changed ? MEET_VERIFYING : MEET_PERMITTING;
 }
 
 static void attempt(struct xids_vchan_meet *m, uint64_t now)
@@ -210,10 +218,10 @@ static void attempt(struct xids_vchan_meet *m, uint64_t now)
         m->current = false;
     }
     int rc = xids_meet_watch_(m);
+    if (rc == 0)
+        rc = xids_meet_ask_(m, what_to_ask(m));
     /* What happens from here on is news. */
     m->changed = false;
-    if (rc == 0)
-        rc = xids_meet_ask_(m, !m->server ? MEET_READING : m->current ? MEET_VERIFYING : MEET_PREPARING);
     if (rc < 0)
         store_failed(m, rc, now);
 }
@@ -258,6 +266,16 @@ static bool overwritten(const struct xids_vchan_meet *m)
            a[1].number != xids_vchan_ring_ref(&m->ch);
 }
 
+/*
+ * Server: a store takes permissions for a domain that is not there yet for void, and nobody tells us when it comes. So
+ * they are given again from time to time, until a client has come.
+ */
+static void permit_later(struct xids_vchan_meet *m, uint64_t now)
+{
+    m->permit_at = later(now, m->permit_pause);
+    m->permit_pause = earlier(m->permit_pause * 2u, XIDS_VCHAN_MEET_RETRY_MAX);
+}
+
 /* Goes on with what the store has answered. */
 static void answered(struct xids_vchan_meet *m, uint64_t now)
 {
@@ -286,9 +304,17 @@ static void answered(struct xids_vchan_meet *m, uint64_t now)
         if (rc < 0)
             xids_meet_withdraw_(m, false);
         m->current = rc == 0;
-        if (m->current)
-            m->told = 0;
+        if (!m->current)
+            break;
+        m->told = 0;
+        m->lonely = m->remote != 0;
+        m->permit_pause = XIDS_VCHAN_MEET_LOOK;
+        permit_later(m, now);
         break;
+    case MEET_PERMITTING:
+        /* If the nodes have vanished the watch tells. */
+        permit_later(m, now);
+        return;
     case MEET_VERIFYING:
         rc = worst(m, 0, 3);
         if (rc == -XEN_ENOTCONN)

@@ -17,11 +17,13 @@ enum meet_talk {
     MEET_PREPARING,  /* server: to take the old port away and the ring's reference in */
     MEET_PUBLISHING, /* server: to take the port in */
     MEET_VERIFYING,  /* server: whether the numbers are still there */
+    MEET_PERMITTING, /* server: to give the permissions again */
 };
 
 /* One request of the talk, and its answer. */
 struct meet_answer {
     struct xids_vchan_meet *m;
+    xids_xs_reply_fn *fn;
     int rc;
     uint32_t number;
     bool waiting;
@@ -41,8 +43,9 @@ struct xids_vchan_meet {
     uint64_t retry_at;   /* an attempt even if nothing changes, UINT64_MAX: none */
     uint64_t pause;      /* before the next attempt, if this one fails */
     uint64_t opened_at;
-    uint64_t serve_at; /* when serve wants to be called */
-    uint64_t look_at;  /* when to look after the peer's domain */
+    uint64_t serve_at;                /* when serve wants to be called */
+    uint64_t look_at;                 /* when to look after the peer's domain */
+    uint64_t permit_at, permit_pause; /* server: when to give the permissions again, and how long after the last time */
     uint64_t linger_until;
     uint64_t drop_delay;
     struct meet_answer answers[MEET_ANSWERS];
@@ -67,6 +70,7 @@ struct xids_vchan_meet {
     bool published; /* server: nodes of ours are, or may be, in the store */
     bool current;   /* and they are those of this channel */
     bool made;      /* server: the folder at path is ours */
+    bool lonely;    /* server: none has come yet; perhaps the domain was not there, and its permissions are void */
     char given[XIDS_VCHAN_MEET_PATH + 1u];
     char path[XIDS_VCHAN_MEET_PATH + 1u];
 };

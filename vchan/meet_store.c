@@ -72,10 +72,18 @@ static void leaf_of(const struct xids_vchan_meet *m, char leaf[XIDS_VCHAN_MEET_P
 static void on_answer(void *ctx, int rc, const void *payload, uint32_t len)
 {
     struct meet_answer *a = ctx;
+    (void)payload;
+    (void)len;
     a->waiting = false;
     a->rc = rc;
-    if (rc == 0 && (a->m->talk == MEET_READING || a->m->talk == MEET_VERIFYING) &&
-        xids_xswire_decimal(&a->number, payload, len, UINT32_MAX) < 0)
+}
+
+static void on_number(void *ctx, int rc, const void *payload, uint32_t len)
+{
+    struct meet_answer *a = ctx;
+    a->waiting = false;
+    a->rc = rc;
+    if (rc == 0 && xids_xswire_decimal(&a->number, payload, len, UINT32_MAX) < 0)
         a->rc = -XEN_EBADMSG;
 }
 
@@ -91,15 +99,15 @@ void xids_meet_hush_(struct xids_vchan_meet *m)
 {
     for (unsigned int i = 0; i < MEET_ANSWERS; i++) {
         if (m->answers[i].waiting)
-            (void)xids_xs_client_cancel(m->xs, on_answer, &m->answers[i]);
+            (void)xids_xs_client_cancel(m->xs, m->answers[i].fn, &m->answers[i]);
         m->answers[i].waiting = false;
     }
     m->talk = MEET_SILENT;
 }
 
-static struct meet_answer *expect(struct xids_vchan_meet *m, unsigned int i)
+static struct meet_answer *expect(struct xids_vchan_meet *m, unsigned int i, xids_xs_reply_fn *fn)
 {
-    m->answers[i] = (struct meet_answer){.m = m, .rc = -XEN_EIO, .waiting = true};
+    m->answers[i] = (struct meet_answer){.m = m, .fn = fn, .rc = -XEN_EIO, .waiting = true};
     m->sent = true;
     return &m->answers[i];
 }
@@ -114,36 +122,42 @@ static int asked(struct meet_answer *a, int rc)
 static int read_leaf(struct xids_vchan_meet *m, unsigned int i, const char *name)
 {
     char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF];
-    struct meet_answer *a = expect(m, i);
+    struct meet_answer *a = expect(m, i, on_number);
     leaf_of(m, leaf, name);
-    return asked(a, xids_xs_client_read(m->xs, 0, leaf, on_answer, a));
+    return asked(a, xids_xs_client_read(m->xs, 0, leaf, a->fn, a));
 }
 
 static int remove_leaf(struct xids_vchan_meet *m, unsigned int i, const char *name)
 {
     char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF];
-    struct meet_answer *a = expect(m, i);
+    struct meet_answer *a = expect(m, i, on_answer);
     leaf_of(m, leaf, name);
     return asked(a, xids_xs_client_rm(m->xs, 0, leaf, on_answer, a));
+}
+
+/* Lets our client alone read a node. */
+static int permit(struct xids_vchan_meet *m, unsigned int i, const char *name)
+{
+    const struct xids_xs_perm own = {.domid = m->platform->domid, .access = XIDS_XS_NONE};
+    const struct xids_xs_perm theirs = {.domid = m->remote, .access = XIDS_XS_READ};
+    char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF], perms[2u * XIDS_XS_PERM_BYTES];
+    struct meet_answer *a = expect(m, i, on_answer);
+    leaf_of(m, leaf, name);
+    size_t len = xids_xswire_perm_format(perms, &own) + 1u;
+    len += xids_xswire_perm_format(perms + len, &theirs) + 1u;
+    return asked(a, xids_xs_client_set_perms(m->xs, 0, leaf, perms, (uint32_t)len, on_answer, a));
 }
 
 /* Writes a number for our client alone: answers i and i + 1. */
 static int publish(struct xids_vchan_meet *m, unsigned int i, const char *name, uint32_t number)
 {
-    const struct xids_xs_perm own = {.domid = m->platform->domid, .access = XIDS_XS_NONE};
-    const struct xids_xs_perm theirs = {.domid = m->remote, .access = XIDS_XS_READ};
-    char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF], perms[2u * XIDS_XS_PERM_BYTES], text[11];
-    struct meet_answer *a = expect(m, i);
+    char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF], text[11];
+    struct meet_answer *a = expect(m, i, on_answer);
     leaf_of(m, leaf, name);
-    size_t len = xids_xswire_perm_format(perms, &own) + 1u;
-    len += xids_xswire_perm_format(perms + len, &theirs) + 1u;
     uint32_t digits = (uint32_t)xids_xswire_format_decimal(text, number);
     m->published = true;
     int rc = asked(a, xids_xs_client_write(m->xs, 0, leaf, text, digits, on_answer, a));
-    if (rc < 0)
-        return rc;
-    a = expect(m, i + 1u);
-    return asked(a, xids_xs_client_set_perms(m->xs, 0, leaf, perms, (uint32_t)len, on_answer, a));
+    return rc < 0 ? rc : permit(m, i + 1u, name);
 }
 
 int xids_meet_ask_(struct xids_vchan_meet *m, enum meet_talk talk)
@@ -163,7 +177,7 @@ int xids_meet_ask_(struct xids_vchan_meet *m, enum meet_talk talk)
             rc = read_leaf(m, 2, event_channel);
         break;
     case MEET_PREPARING: {
-        struct meet_answer *a = expect(m, 0);
+        struct meet_answer *a = expect(m, 0, on_answer);
         rc = asked(a, xids_xs_client_read(m->xs, 0, m->path, on_answer, a));
         if (rc == 0)
             rc = remove_leaf(m, 1, event_channel);
@@ -173,6 +187,11 @@ int xids_meet_ask_(struct xids_vchan_meet *m, enum meet_talk talk)
     }
     case MEET_PUBLISHING:
         rc = publish(m, 0, event_channel, xids_vchan_port(&m->ch));
+        break;
+    case MEET_PERMITTING:
+        rc = permit(m, 0, ring_ref);
+        if (rc == 0)
+            rc = permit(m, 1, event_channel);
         break;
     }
     if (rc < 0)

@@ -32,7 +32,11 @@ XIDS_BEGIN_DECLS
 #define XIDS_VCHAN_MEET_RETRY_MIN 10000000ull
 #define XIDS_VCHAN_MEET_RETRY_MAX 10000000000ull
 
-/* How often, in ns, an open channel's event channel is asked for: the death of a domain leaves no other trace. */
+/*
+ * How often, in ns, an open channel's event channel is asked for: the death of a domain leaves no other trace. And how
+ * soon a server gives its permissions again while no client has come (then twice as long, up to RETRY_MAX): those for
+ * a domain that did not exist yet are void.
+ */
 #define XIDS_VCHAN_MEET_LOOK 2000000000ull
 
 /* Server: how long, in ns, a client that goes has time to unmap the pages before they are given up. */

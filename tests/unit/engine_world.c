@@ -43,6 +43,16 @@ static void host_notify(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     w->kick[domid] = true;
 }
 
+/* Permissions for a domain that is not there are void. */
+static bool host_exists(void *ctx, uint16_t domid)
+{
+    const struct world *w = ctx;
+    for (unsigned int i = 0; i < WORLD_DOMAINS; i++)
+        if (w->doms[i].raw != NULL && w->doms[i].raw->domid == domid)
+            return true;
+    return domid == 0;
+}
+
 static void kick_all(struct world *w)
 {
     /* This is when the server fills the rings with what others' requests have brought. */
@@ -473,8 +483,12 @@ void world_up(struct world *w, uint64_t seed)
     dom_ops.evtchn_unmask = op_unmask;
     dom_ops.evtchn_status = op_status;
     dom_ops.wait = op_wait;
-    const struct xids_xs_host host = {
-        .introduce = host_introduce, .rebind = host_rebind, .release = host_release, .notify = host_notify, .ctx = w};
+    const struct xids_xs_host host = {.introduce = host_introduce,
+                                      .rebind = host_rebind,
+                                      .release = host_release,
+                                      .notify = host_notify,
+                                      .exists = host_exists,
+                                      .ctx = w};
     const struct xids_xs_server_config config = {
         .alloc = *xids_model_alloc(w->m), .seed = "the same always", .host = &host};
     ck_assert_int_eq(xids_xs_server_new(&w->store, &config), 0);

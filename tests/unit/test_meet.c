@@ -75,6 +75,25 @@ START_TEST(a_client_waits_for_its_server)
 }
 END_TEST
 
+START_TEST(a_server_may_come_before_its_clients_domain)
+{
+    world_up(&w, (uint64_t)_i);
+    sd = world_domain(&w, 3);
+    s = end_up(sd, true, 5, "echo");
+    world_run(&w, 60 * SECOND);
+    ck_assert_uint_le(sd->requests, 80);
+    cd = world_domain(&w, 5);
+    c = end_up(cd, false, 3, "echo");
+    uint64_t before = xids_model_now(w.m);
+    meets();
+    ck_assert_uint_le(xids_model_now(w.m) - before, XIDS_VCHAN_MEET_RETRY_MAX + SECOND);
+    unsigned int requests = sd->requests;
+    world_run(&w, 60 * SECOND);
+    ck_assert_uint_eq(sd->requests, requests);
+    down();
+}
+END_TEST
+
 START_TEST(nothing_happens_while_nothing_happens)
 {
     both_up(_i);
@@ -381,6 +400,7 @@ Suite *xids_suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, a_client_finds_a_server_that_is_there, 0, SEEDS);
     tcase_add_loop_test(t, a_client_waits_for_its_server, 0, SEEDS);
+    tcase_add_loop_test(t, a_server_may_come_before_its_clients_domain, 0, SEEDS);
     tcase_add_loop_test(t, nothing_happens_while_nothing_happens, 0, 3);
     tcase_add_loop_test(t, the_server_takes_its_nodes_back, 0, SEEDS);
     tcase_add_loop_test(t, a_folder_that_was_there_before_stays, 0, 3);
