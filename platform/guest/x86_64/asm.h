@@ -15,10 +15,9 @@
 /* 64-bit code: present, ring 0, may be executed and read, accessed. */
 #define DESCRIPTOR_CODE 0x00209b0000000000
 
-/* Stacks of the task state for interrupts: exceptions; those that can come inside an exception; events. */
+/* Stacks of the task state for interrupts: exceptions; those that can come inside an exception. */
 #define STACK_OF_EXCEPTION 1
 #define STACK_OF_SEVERE 2
-#define STACK_OF_EVENT 3
 
 #define VECTOR_NMI 2
 #define VECTOR_DOUBLE_FAULT 8

@@ -8,7 +8,6 @@
 #include <xen/arch-x86/cpuid.h>
 
 #define EXCEPTION_STACK 16384u
-#define EVENT_STACK 4096u
 
 struct gate {
     uint16_t offset_low, segment;
@@ -30,7 +29,6 @@ struct task_state {
 
 static uint8_t exception_stack[EXCEPTION_STACK] __attribute__((aligned(16)));
 static uint8_t severe_stack[EXCEPTION_STACK] __attribute__((aligned(16)));
-static uint8_t event_stack[EVENT_STACK] __attribute__((aligned(16)));
 static struct task_state task;
 static uint64_t gdt[4] = {0, DESCRIPTOR_CODE, 0, 0};
 static struct gate idt[VECTORS] __attribute__((aligned(16)));
@@ -73,7 +71,6 @@ static void segments_init(void)
     gdt[SEGMENT_TASK / 8 + 1] = base >> 32;
     task.stacks[STACK_OF_EXCEPTION - 1] = (uintptr_t)exception_stack + sizeof(exception_stack);
     task.stacks[STACK_OF_SEVERE - 1] = (uintptr_t)severe_stack + sizeof(severe_stack);
-    task.stacks[STACK_OF_EVENT - 1] = (uintptr_t)event_stack + sizeof(event_stack);
     task.io_map = sizeof(task);
 
     /* The code segment's register stays as the boot's table filled it: the same place, the same descriptor. */
@@ -88,9 +85,14 @@ static void interrupts_init(void)
         gate_set(v, (uintptr_t)arch_exception_entries + v * 16,
                  v == VECTOR_NMI || v == VECTOR_DOUBLE_FAULT || v == VECTOR_MACHINE_CHECK ? STACK_OF_SEVERE
                                                                                           : STACK_OF_EXCEPTION);
+    /*
+     * Events stay on the stack of whom they interrupt. Under QEMU's emulation of SVM one interrupt is now and then
+     * delivered twice, the second before the first instruction of the handler: on a stack of its own the second frame
+     * would lie on the first, and the handler would return to itself for ever.
+     */
     for (unsigned int v = VECTORS_EXCEPTION; v < VECTORS; v++)
-        gate_set(v, (uintptr_t)arch_other_entry, STACK_OF_EVENT);
-    gate_set(VECTOR_EVENT, (uintptr_t)arch_event_entry, STACK_OF_EVENT);
+        gate_set(v, (uintptr_t)arch_other_entry, 0);
+    gate_set(VECTOR_EVENT, (uintptr_t)arch_event_entry, 0);
     struct table_register idtr = {sizeof(idt) - 1, (uintptr_t)idt};
     __asm__ __volatile__("lidt %0" : : "m"(idtr));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Where the processor enters: exceptions, which end in a dump, and the event interrupt, which takes note. Each has a
- * stack of its own, so that the program's code may use the space below its stack pointer; what is called from here
+ * Where the processor enters: exceptions, which end in a dump, on stacks of their own, and the event interrupt, which
+ * takes note. It comes in arch_idle alone, whose code uses no space below the stack pointer; what is called from here
  * leaves the vector registers alone.
  */
 #include "platform/guest/x86_64/asm.h"
