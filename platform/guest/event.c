@@ -23,6 +23,7 @@ static xen_ulong_t closing[WORDS]; /* closed, but a notification still holds the
 static uint16_t pins[PORTS];       /* notifications that name the port */
 static unsigned int words;         /* those that hold ports of ours */
 static evtchn_port_t next;         /* where the search begins, so that each port gets its turn */
+static uint64_t timer_at;          /* what the timer is set to; UINT64_MAX: to nothing, or it has fired */
 
 static bool bit_get(const xen_ulong_t *bits, evtchn_port_t port)
 {
@@ -68,6 +69,7 @@ int guest_shared_info_init(void)
         pins[i] = 0;
     words = 0;
     next = 0;
+    timer_at = UINT64_MAX;
     return 0;
 }
 
@@ -282,11 +284,18 @@ int guest_wait(void *ctx, uint64_t deadline)
         if (find() != 0)
             return 1;
         /* Before the look at the clock: a bit left set would keep the next one from interrupting. */
-        bit_clear(info->evtchn_pending, timer);
+        if (bit_get(info->evtchn_pending, timer)) {
+            timer_at = UINT64_MAX;
+            bit_clear(info->evtchn_pending, timer);
+        }
         if (guest_now() >= deadline)
             return 0;
         bit_clear(info->evtchn_mask, timer);
-        guest_timer_set(deadline);
+        /* Most sleeps end by an event, and the next one has the same deadline: that spares a call to Xen. */
+        if (timer_at != deadline) {
+            timer_at = deadline;
+            guest_timer_set(deadline);
+        }
         arch_idle();
     }
 }

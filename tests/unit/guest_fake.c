@@ -88,6 +88,7 @@ uint64_t guest_now(void)
 void guest_timer_set(uint64_t deadline)
 {
     moment();
+    fake.timer_sets++;
     fake.timer_at = deadline;
 }
 
@@ -113,9 +114,12 @@ void arch_idle(void)
     fake.idles++;
     if (fake.woken)
         return;
-    if (fake.timer_at != UINT64_MAX) {
+    if (fake.idle_event != 0) {
+        fake_event(fake.idle_event);
+    } else if (fake.timer_at != UINT64_MAX) {
         if (fake.now < fake.timer_at)
             fake.now = fake.timer_at;
+        fake.timer_at = UINT64_MAX;
         fake_event(fake.timer);
     }
     if (!fake.woken) {
@@ -438,6 +442,7 @@ long arch_hypercall(unsigned long number, uintptr_t a1, uintptr_t a2, uintptr_t 
 void fake_init(void)
 {
     fake = (struct fake_xen){.frames_max = 2, .pages_left = PAGES, .timer_at = UINT64_MAX, .now = 1000};
+    guest_the = (struct xids_guest){.platform.domid = FAKE_DOMID};
     memset(taken, 0, sizeof(taken));
     memory = low_pages(0, PAGES, PROT_READ | PROT_WRITE);
     space = low_pages(1, FAKE_SPACE, PROT_NONE);

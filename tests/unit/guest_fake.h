@@ -45,6 +45,8 @@ struct fake_xen {
     unsigned int maps_out;
 
     uint64_t now, timer_at;
+    unsigned int timer_sets;
+    evtchn_port_t idle_event; /* comes during each sleep; 0: none */
     bool woken;
     unsigned int idles;
     bool slept_forever; /* nothing was to come: what was lost? */
