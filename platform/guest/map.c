@@ -117,6 +117,9 @@ int guest_map(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, domid_t
     bool readonly = (flags & XIDS_MAP_READONLY) != 0;
     if (count == 0 || count > XIDS_PLATFORM_PAGES_MAX || (flags & ~(unsigned int)XIDS_MAP_READONLY) != 0)
         return -XEN_EINVAL;
+    /* Xen would move a page of our own to its new address, away from the old one. */
+    if (domid == DOMID_SELF || domid == guest_the.platform.domid)
+        return -XEN_EINVAL;
     /* The byte is cleared by ourselves, who then could not. */
     if (readonly && notify != NULL && notify->clear_byte)
         return -XEN_EINVAL;

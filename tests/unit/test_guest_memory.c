@@ -307,6 +307,8 @@ START_TEST(errors_of_mapping_are_told)
     peer_grants(1, 1);
     ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_PEER + 1, 1, 0, NULL), -XEN_ENODEV);
     ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_PEER, 2, 0, NULL), -XEN_EACCES);
+    ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_DOMID, 1, 0, NULL), -XEN_EINVAL);
+    ck_assert_int_eq(ops->map(NULL, &area, refs, DOMID_SELF, 1, 0, NULL), -XEN_EINVAL);
     ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_PEER, 0, 0, NULL), -XEN_EINVAL);
     ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_PEER, XIDS_PLATFORM_PAGES_MAX + 1, 0, NULL), -XEN_EINVAL);
     ck_assert_int_eq(ops->map(NULL, &area, refs, FAKE_PEER, 1, 2, NULL), -XEN_EINVAL);
