@@ -480,6 +480,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_frame_of_zero_is_left_inaccessible);
     suite_add_tcase(s, t);
     t = tcase_create("deaths");
+    tcase_set_tags(t, "robust-mutex");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_death_of_the_locks_holder_stops_nobody);
     tcase_add_loop_test(t, processes_killed_anywhere_leave_a_sound_machine, 0, 8);

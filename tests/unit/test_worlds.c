@@ -374,7 +374,11 @@ START_TEST(every_world_comes_to_a_good_end)
         world_run(strtoull(one, NULL, 0));
         return;
     }
-    for (uint64_t i = 0; i < WORLDS_PER_SLICE; i++)
+    /* A slow machine takes the first worlds of each slice. */
+    const char *fewer = getenv("XIDS_WORLDS");
+    uint64_t worlds = fewer ? strtoull(fewer, NULL, 0) : WORLDS_PER_SLICE;
+    ck_assert_uint_gt(worlds, 0);
+    for (uint64_t i = 0; i < worlds && i < WORLDS_PER_SLICE; i++)
         world_run((uint64_t)_i * WORLDS_PER_SLICE + i);
 }
 END_TEST
