@@ -9,7 +9,6 @@
 #include <xen/sched.h>
 
 #define COMMAND_LINE 4096u
-#define MODULES 64u
 #define MAP_ENTRIES 128u
 
 _Static_assert(ARCH_STACK_SIZE == XIDS_GUEST_STACK, "the assembler's stack is the one that guest.h promises");
@@ -80,7 +79,7 @@ static void keep_loaders(uint64_t info_at, const struct hvm_start_info *info)
         return;
     const struct hvm_modlist_entry *modules = at(info->modlist_paddr);
     keep(info->modlist_paddr, (uint64_t)info->nr_modules * sizeof(*modules));
-    for (uint32_t i = 0; i < info->nr_modules && i < MODULES; i++) {
+    for (uint32_t i = 0; i < info->nr_modules; i++) {
         keep(modules[i].paddr, modules[i].size);
         if (modules[i].cmdline_paddr != 0)
             keep(modules[i].cmdline_paddr, length(at(modules[i].cmdline_paddr), COMMAND_LINE) + 1);
