@@ -24,12 +24,6 @@ void arch_idle_begin(void)
     __asm__ __volatile__("cli" : : : "memory");
 }
 
-void arch_idle(void)
-{
-    /* The instruction after sti is not interrupted: what is pending already ends the halt. */
-    __asm__ __volatile__("sti; hlt; cli" : : : "memory");
-}
-
 void arch_shutdown(unsigned int reason)
 {
     struct sched_shutdown shutdown = {.reason = reason};

@@ -54,6 +54,12 @@ exception:
         .type   arch_event_entry, @function
         .balign 16
 arch_event_entry:
+        # Between sti and hlt no processor takes an interrupt; QEMU's emulation of SVM now and then does. The note would
+        # be taken, and the guest sleep over it: so the halt is over too.
+        cmpq    $.Lhalt, (%rsp)
+        jne     .Lnote
+        movq    $.Lhalted, (%rsp)
+.Lnote:
         pushq   %rax
         pushq   %rcx
         pushq   %rdx
@@ -76,6 +82,19 @@ arch_event_entry:
         popq    %rax
         iretq
         .size   arch_event_entry, . - arch_event_entry
+
+        # Sleeps until an interrupt. The instruction after sti is not interrupted: what is pending already ends the halt.
+        .globl  arch_idle
+        .type   arch_idle, @function
+        .balign 16
+arch_idle:
+        sti
+.Lhalt:
+        hlt
+.Lhalted:
+        cli
+        ret
+        .size   arch_idle, . - arch_idle
 
         # Nobody sends any other: what comes ends a sleep and is forgotten.
         .globl  arch_other_entry
