@@ -2,7 +2,6 @@
 #include "tests/unit/platform_cases.h"
 
 #include <stddef.h>
-#include <string.h>
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -63,7 +62,7 @@ static const char *own_pages_are_zeroed(struct platform_pair *p)
     static const uint8_t zero[XIDS_PAGE_SIZE];
     EXPECT(CALL(p->a, page_alloc, &pages, 3) == 0);
     for (int i = 0; i < 3; i++)
-        EXPECT(memcmp((uint8_t *)pages + i * (int)XIDS_PAGE_SIZE, zero, XIDS_PAGE_SIZE) == 0);
+        EXPECT(__builtin_memcmp((uint8_t *)pages + i * (int)XIDS_PAGE_SIZE, zero, XIDS_PAGE_SIZE) == 0);
     EXPECT(((uintptr_t)pages & (XIDS_PAGE_SIZE - 1)) == 0);
     CALL(p->a, page_free, pages, 3);
     return NULL;
@@ -172,7 +171,7 @@ static const char *unmapping_clears_the_byte_and_notifies(struct platform_pair *
     struct channel ch;
     EXPECT(connect(p, &ch));
     EXPECT(CALL(p->a, share, &pages, &ref, p->b->domid, 1, 0, NULL) == 0);
-    memset(pages, 1, 16);
+    __builtin_memset(pages, 1, 16);
     struct xids_unmap_notify notify = {true, 7, (evtchn_port_t)ch.b};
     EXPECT(CALL(p->b, map, &area, &ref, p->a->domid, 1, 0, &notify) == 0);
     EXPECT(quiet(p->a));
@@ -214,7 +213,7 @@ static const char *a_notification_can_be_half(struct platform_pair *p)
     struct channel ch;
     EXPECT(connect(p, &ch));
     EXPECT(CALL(p->a, share, &pages, &ref, p->b->domid, 1, 0, NULL) == 0);
-    memset(pages, 1, 16);
+    __builtin_memset(pages, 1, 16);
     struct xids_unmap_notify byte = {true, 0, 0}, event = {false, 0, (evtchn_port_t)ch.b}, none = {false, 0, 0};
     EXPECT(CALL(p->b, map, &area, &ref, p->a->domid, 1, 0, &event) == 0);
     EXPECT(CALL(p->b, unmap, area, 1) == 0);
@@ -239,7 +238,7 @@ static const char *maps_of_one_page_end_one_by_one(struct platform_pair *p)
     struct channel ch;
     EXPECT(connect(p, &ch));
     EXPECT(CALL(p->a, share, &pages, &ref, p->b->domid, 1, 0, NULL) == 0);
-    memset(pages, 1, 16);
+    __builtin_memset(pages, 1, 16);
     struct xids_unmap_notify notify = {true, 5, (evtchn_port_t)ch.b};
     EXPECT(CALL(p->b, map, &first, &ref, p->a->domid, 1, 0, NULL) == 0);
     EXPECT(CALL(p->b, map, &second, &ref, p->a->domid, 1, 0, &notify) == 0);
@@ -519,7 +518,7 @@ static const char *death_does_what_unmapping_and_closing_do(struct platform_pair
     struct channel ch;
     EXPECT(connect(p, &ch));
     EXPECT(CALL(p->a, share, &pages, &ref, p->b->domid, 1, 0, NULL) == 0);
-    memset(pages, 1, 16);
+    __builtin_memset(pages, 1, 16);
     struct xids_unmap_notify notify = {true, 3, (evtchn_port_t)ch.b};
     EXPECT(CALL(p->b, map, &area, &ref, p->a->domid, 1, 0, &notify) == 0);
     p->kill_b(p);

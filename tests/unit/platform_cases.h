@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What every platform promises (xids/platform.h), as cases for two domains: run over the model by test_platform, and
- * over Xen's libraries on the simulator by tests/interop/platform-sim. A case returns NULL, or what it found wrong.
+ * What every platform promises (xids/platform.h), as cases for two domains: run over the model by test_platform, over
+ * Xen's libraries on the simulator by tests/interop/platform-sim, and in bare guests on Xen by
+ * tests/xen/guests/conform. Freestanding C. A case returns NULL, or what it found wrong.
  */
 #ifndef TESTS_UNIT_PLATFORM_CASES_H
 #define TESTS_UNIT_PLATFORM_CASES_H
