@@ -33,6 +33,16 @@ static void try_later(struct xids_vchan_meet *m, uint64_t now)
     m->pause = earlier(m->pause * 2u, XIDS_VCHAN_MEET_RETRY_MAX);
 }
 
+/*
+ * Server: a store takes permissions for a domain that is not there yet for void, and nobody tells us when it comes. So
+ * they are given again from time to time, until a client has come.
+ */
+static void permit_later(struct xids_vchan_meet *m, uint64_t now)
+{
+    m->permit_at = later(now, m->permit_pause);
+    m->permit_pause = earlier(m->permit_pause * 2u, XIDS_VCHAN_MEET_RETRY_MAX);
+}
+
 static const char *store_reason(const struct xids_vchan_meet *m, int rc)
 {
     if (rc == -XEN_EBADMSG)
@@ -54,7 +64,10 @@ static void store_failed(struct xids_vchan_meet *m, int rc, uint64_t now)
         m->retry_at = earlier(m->retry_at, later(now, XIDS_VCHAN_MEET_RETRY_MAX));
     else
         try_later(m, now);
-    refuse(m, rc, store_reason(m, rc));
+    if (m->lonely)
+        permit_later(m, now);
+    /* Busy is only the connection, with others' requests. */
+    refuse(m, rc == -XEN_EBUSY ? -XEN_EAGAIN : rc, store_reason(m, rc));
 }
 
 /* ---- the end of a channel ---- */
@@ -264,16 +277,6 @@ static bool overwritten(const struct xids_vchan_meet *m)
     const struct meet_answer *a = m->answers;
     return worst(m, 0, 3) < 0 || a[0].number != xids_vchan_port(&m->ch) || a[2].number != a[0].number ||
            a[1].number != xids_vchan_ring_ref(&m->ch);
-}
-
-/*
- * Server: a store takes permissions for a domain that is not there yet for void, and nobody tells us when it comes. So
- * they are given again from time to time, until a client has come.
- */
-static void permit_later(struct xids_vchan_meet *m, uint64_t now)
-{
-    m->permit_at = later(now, m->permit_pause);
-    m->permit_pause = earlier(m->permit_pause * 2u, XIDS_VCHAN_MEET_RETRY_MAX);
 }
 
 /* Goes on with what the store has answered. */

@@ -154,6 +154,7 @@ static struct xids_platform_ops dom_ops;
 static uint64_t dom_step(void *ctx)
 {
     struct dom *d = ctx;
+    d->turns++;
     int rc = xids_loop_turn(&d->loop, UINT64_MAX);
     ck_assert(rc == 1 || rc == -XEN_EINTR);
     return rc == 1 ? XIDS_MODEL_AGAIN : d->sleep;

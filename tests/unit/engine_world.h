@@ -30,6 +30,7 @@ struct dom {
     uint8_t *page;
     evtchn_port_t port, store_port;
     uint64_t sleep; /* what the loop waits for */
+    uint64_t turns;
     uint8_t reply[XIDS_XSWIRE_MESSAGE_MAX];
     size_t reply_len; /* a refusal that was made here */
     unsigned int requests, calls;

@@ -285,6 +285,28 @@ START_TEST(a_store_that_changes_all_the_time_costs_a_bounded_share)
 }
 END_TEST
 
+START_TEST(a_broken_connection_to_the_store_is_no_reason_to_hurry)
+{
+    for (int side = 0; side < 2; side++) {
+        up((uint64_t)_i);
+        struct dom *d = side == 0 ? sd : cd;
+        struct end *e = side == 0 ? s : c;
+        end_begin(e);
+        world_run(&w, SECOND);
+        xids_xs_client_fail(d->xs, -XEN_EIO, "it broke");
+        uint64_t turns = d->turns;
+        world_run(&w, 600 * SECOND);
+        ck_assert_uint_le(d->turns - turns, 200);
+        xids_loop_suspend(&d->loop);
+        xids_loop_resume(&d->loop);
+        world_wake(d);
+        end_begin(side == 0 ? c : s);
+        meets("when it was mended", 0);
+        down();
+    }
+}
+END_TEST
+
 static uint64_t drop_at_once(void *ctx, struct xids_vchan *ch, uint64_t now)
 {
     struct end *e = ctx;
@@ -376,6 +398,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, numbers_that_lie_are_refused);
     tcase_add_test(t, a_page_that_makes_no_sense_is_refused);
     tcase_add_test(t, a_store_that_changes_all_the_time_costs_a_bounded_share);
+    tcase_add_loop_test(t, a_broken_connection_to_the_store_is_no_reason_to_hurry, 0, 3);
     tcase_add_loop_test(t, a_peer_that_always_closes_is_met_more_and_more_rarely, 0, 3);
     tcase_add_loop_test(t, pages_that_clients_keep_are_bounded, 0, 3);
     suite_add_tcase(suite, t);
