@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
 #include <xen/memory.h>
 
 #define PAGES 4096u
@@ -112,6 +114,8 @@ void arch_idle(void)
 {
     moment();
     fake.idles++;
+    if (fake.idle != NULL)
+        fake.idle();
     if (fake.woken)
         return;
     if (fake.idle_event != 0) {
@@ -419,6 +423,7 @@ static int grant_table_op(unsigned int cmd, void *ops, unsigned int count, int16
 long arch_hypercall(unsigned long number, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4, uintptr_t a5)
 {
     void *arg = (void *)a2;
+    struct xen_hvm_param *param = arg;
     bool fails = fake.fail_in > 0 && --fake.fail_in == 0;
     (void)a4;
     (void)a5;
@@ -432,6 +437,14 @@ long arch_hypercall(unsigned long number, uintptr_t a1, uintptr_t a2, uintptr_t 
         return grant_table_op((unsigned int)a1, arg, (unsigned int)a3, fails ? fake.fail_status : (int16_t)GNTST_okay);
     case __HYPERVISOR_event_channel_op:
         return event_channel_op((unsigned int)a1, arg);
+    case __HYPERVISOR_hvm_op:
+        param->value = fake.params[param->index % 64];
+        return a1 == HVMOP_get_param ? 0 : -XEN_ENOSYS;
+    case __HYPERVISOR_sched_op:
+        fake.suspends++;
+        if (fake.suspended != NULL)
+            fake.suspended();
+        return fake.suspend_result;
     default:
         return -XEN_ENOSYS;
     }

@@ -44,9 +44,15 @@ struct fake_xen {
     uint8_t *peer_pages;
     unsigned int maps_out;
 
+    uint64_t params[64]; /* HVM_PARAM_* */
+    int suspend_result;
+    unsigned int suspends;
+    void (*suspended)(void); /* while it is */
+
     uint64_t now, timer_at;
     unsigned int timer_sets;
     evtchn_port_t idle_event; /* comes during each sleep; 0: none */
+    void (*idle)(void);       /* the world's turn while the guest sleeps */
     bool woken;
     unsigned int idles;
     bool slept_forever; /* nothing was to come: what was lost? */
