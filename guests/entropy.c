@@ -105,8 +105,8 @@ static void pull(struct entropy *e, uint64_t bytes)
     uint64_t us = (xids_guest_now(e->g) - began) / 1000 + 1;
     xids_wipe(buffer, PIECE);
     platform->ops->page_free(platform->ctx, buffer, PIECE_PAGES);
-    xids_guest_print("%llu bytes pulled at %llu.%llu MB/s\n", (unsigned long long)bytes,
-                     (unsigned long long)(bytes / us), (unsigned long long)(bytes * 10 / us % 10));
+    xids_guest_print("%llu bytes pulled at %llu.%02llu MB/s\n", (unsigned long long)bytes,
+                     (unsigned long long)(bytes / us), (unsigned long long)(bytes * 100 / us % 100));
 }
 
 /* A line has been typed. */
