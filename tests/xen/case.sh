@@ -31,9 +31,12 @@ unchanged() {
     cmp -s /run/remains.first /run/remains
 }
 
-# processes: of user space, but for those that belong to the laboratory and to the case's caller.
+# processes: of user space, but for those that belong to the laboratory, to kept guests and to the case's caller.
 processes() {
     local keep=" 1 $$ $PPID $BASHPID " pid file exe
+    for file in /run/kept/*; do
+        [ ! -e "$file" ] || keep+="$(cut -d' ' -f3- "$file") "
+    done
     for file in /run/xenstored.pid /run/xenconsoled.pid /run/agent.pid; do
         [ ! -e "$file" ] || keep+="$(cat "$file") "
     done
@@ -45,24 +48,45 @@ processes() {
 
 # tidy: destroys guests and ends processes that a case has left.
 tidy() {
-    local name
-    for name in $(xl list | awk 'NR > 2 {print $2}'); do
-        timeout 30 xl destroy "$name" </dev/null
-    done
+    local name domid
+    while read -r name domid _; do
+        [ -e "/run/kept/$name" ] || timeout 30 xl destroy "$domid" </dev/null
+    done < <(xl list | tail -n +3)
     # shellcheck disable=SC2046 # a word each
     kill -KILL $(processes) 2>/dev/null
     losetup -D
 }
 
+# unkeep: ends guests that were kept for cases to come (agent.sh).
+# shellcheck disable=SC2154 # lib.sh's $log
+unkeep() {
+    [ -d /run/kept ] || return 0
+    rm -rf /run/kept
+    tidy >"$log/tidy" 2>&1
+    cp /run/remains.boot /run/remains.first
+    wait_for 15 unchanged || { echo "kept guests left (+) or took away (-):"; diff -U 0 /run/remains.first /run/remains; return 1; }
+}
+
+# clean_logs: but those of guests that go on.
+# shellcheck disable=SC2154
+clean_logs() {
+    local file name
+    for file in "$log"/guest-*.log "$log"/*.create; do
+        name=${file##*/}
+        name=${name#guest-}
+        [ -e "/run/kept/${name%.*}" ] || rm -f "$file"
+    done
+}
+
 # case_run FILE NAME: returns the case's status (77: it cannot run here, and its last line says why).
 case_run() {
     local status=0 function=case_${2//-/_}
-    # shellcheck disable=SC2154 # lib.sh's
-    rm -f "$log"/guest-*.log "$log"/*.create
     # shellcheck disable=SC1090
     . "/lab/tests/cases/$1" || return 1
     declare -F "$function" >/dev/null || { echo "no function $function in $1"; return 1; }
-    [ -e /run/remains.first ] || remains >/run/remains.first
+    [ -e /run/remains.first ] || remains | tee /run/remains.boot >/run/remains.first
+    [ -n "${keeps_guests:-}" ] || unkeep || return 1
+    clean_logs
     ("$function") || status=$?
     tidy >"$log/tidy" 2>&1
     [ $status -ne 77 ] || return 77

@@ -129,5 +129,7 @@ guest_gone() {
     ! xl domid "$1"
 }
 
+# shellcheck source=SCRIPTDIR/agent.sh
+. /lab/tests/agent.sh
 # shellcheck source=SCRIPTDIR/case.sh
 . /lab/tests/case.sh
