@@ -65,6 +65,24 @@ xenconsoled_start() {
     xenconsoled --log=guest --log-dir=$log --pid-file=/run/xenconsoled.pid </dev/null >"$log/xenconsoled" 2>&1
 }
 
+# randomd_start [OPTION...]: returns when it answers. Its log goes on over several starts.
+randomd_start() {
+    setsid xids-randomd --foreground --log-level debug "$@" >>"$log/randomd" 2>&1 </dev/null &
+    echo $! >/run/randomd.pid
+    wait_for 20 xids-randomd --status || { cat "$log/randomd"; return 1; }
+}
+
+# randomd_end [SIGNAL]: TERM unless told; until it has ended.
+randomd_end() {
+    local pid
+    read -r pid </run/randomd.pid
+    kill "-${1:-TERM}" "$pid" && wait_for 20 process_gone "$pid"
+}
+
+process_gone() {
+    ! kill -0 "$1"
+}
+
 # ---- guests ----
 
 # guest_initrd NAME SCRIPT [FILE...]: /run/NAME.cpio, a Linux guest's root with our programs in /programs, which runs

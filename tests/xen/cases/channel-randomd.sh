@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+# xids-randomd in dom0 gives guests their entropy.
+
+# shellcheck disable=SC2034,SC2154 # case_run's; lib.sh's $slower and $log
+keeps_guests=1
+
+# status_of DOMID FIELD: what the control socket says of a guest.
+status_of() {
+    xids-randomd --status | tr '{' '\n' | sed -n "s/^\"domid\":$1,.*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p"
+}
+
+# seed_line DOMID: a line of xids-entropy-demo, whose first group is the fingerprint.
+seed_line() {
+    echo "domain $1: seed fingerprint ([0-9a-f]{16}) grade HOST, "
+}
+
+# seeded PLACE: one run of the guest program; adds its fingerprint to the file.
+seeded() {
+    local text pattern
+    text=$(at "$1" 60 "xids-entropy-demo --timeout $((40 * slower)) --pull 65536") || { echo "$1: $text"; return 1; }
+    echo "$text"
+    pattern=$(seed_line "$(agent_domid "$1")")
+    [[ $text =~ $pattern ]] && echo "${BASH_REMATCH[1]}" >>/run/fingerprints
+}
+
+all_different() {
+    [ "$(sort -u /run/fingerprints | wc -l)" -eq "$1" ] && [ "$(wc -l </run/fingerprints)" -eq "$1" ]
+}
+
+xen_case randomd-linux quick 90 xids,C,oxenstored "randomd seeds a Linux PVH guest, twice and differently; its status agrees"
+case_randomd_linux() {
+    local guest
+    rm -f /run/fingerprints
+    agent_guest one pvh && randomd_start || return 1
+    guest=$(agent_domid one)
+    wait_for 20 xenstore-exists "/local/domain/$guest/device/randomd/0/backend" || return 1
+    [ "$(status_of "$guest" state)" = offered ] || { xids-randomd --status; return 1; }
+    seeded one && seeded one && all_different 2 || return 1
+    xids-randomd --status
+    [ "$(status_of "$guest" hellos)" -eq 2 ] && [ "$(status_of "$guest" bytes)" -ge 131072 ] &&
+        [ "$(status_of "$guest" errors)" -eq 0 ] || return 1
+    randomd_end && ! xenstore-exists /local/domain/0/backend/randomd &&
+        ! xenstore-exists "/local/domain/$guest/device/randomd" && ! grep -E 'error|warning' "$log/randomd"
+}
+
+xen_case randomd-guests all 150 xids "two guests, a second boot of a third: nobody gets the same"
+case_randomd_guests() {
+    local line text
+    rm -f /run/fingerprints
+    agent_guest one pvh && agent_guest two pv && randomd_start && seeded one && seeded two || return 1
+    for _ in 1 2; do
+        rm -f "$log/guest-boots.log"
+        guest_linux boots pv "xids-entropy-demo --timeout $((40 * slower)) --pull 0" || return 1
+        wait_console boots 60 'guest: exit status 0' && wait_for 20 guest_gone boots || return 1
+        line=$(seed_line '[0-9]+')
+        text=$(console boots)
+        [[ $text =~ $line ]] || return 1
+        echo "${BASH_REMATCH[0]}"
+        echo "${BASH_REMATCH[1]}" >>/run/fingerprints
+    done
+    all_different 4 && randomd_end
+}
+
+# seeds PLACE COUNT: whether the guest's console has so many different ones.
+seeds() {
+    local pattern
+    pattern=$(seed_line "$(agent_domid "$1")")
+    [ "$(tr -d '\r' <"$log/guest-$1.log" | sed -nE "s/^$pattern.*/\1/p" | sort -u | wc -l)" -ge "$2" ]
+}
+
+gone_for_guest() {
+    ! xenstore-exists "/local/domain/$1/device/randomd"
+}
+
+xen_case randomd-killed all 150 xids,C,oxenstored "randomd dies by kill -9, comes again, stops and comes again: its guests go on"
+case_randomd_killed() {
+    local guest stays seen
+    agent_guest one pvh && randomd_start || return 1
+    guest=$(agent_domid one)
+    # Lines of cases before are on the console, too.
+    seen=0
+    while seeds one $((seen + 1)); do seen=$((seen + 1)); done
+    agent_start stays one "echo \$BASHPID >/run/stays; exec xids-entropy-demo --stay --timeout $((60 * slower)) --pull 4096 >/dev/hvc0" &&
+        wait_for 60 seeds one $((seen + 1)) || return 1
+    randomd_end KILL && randomd_start && wait_for 60 seeds one $((seen + 2)) || return 1
+    xids-randomd --status
+    [ "$(status_of "$guest" state)" = connected ] || return 1
+    randomd_end TERM && wait_for 10 gone_for_guest "$guest" && randomd_start && wait_for 60 seeds one $((seen + 3)) || return 1
+    # shellcheck disable=SC2016 # the guest expands it
+    at one 10 'kill $(cat /run/stays)' && agent_end "$stays" one 20 && randomd_end
+}
