@@ -154,14 +154,6 @@ static uint64_t step(void *ctx, uint64_t now)
     return UINT64_MAX;
 }
 
-static int param(uint64_t *value, uint32_t index)
-{
-    struct xen_hvm_param op = {.domid = DOMID_SELF, .index = index};
-    int rc = hypercall_hvm_op(HVMOP_get_param, &op);
-    *value = op.value;
-    return rc;
-}
-
 int guest_console_init(bool again)
 {
     static struct xids_part part = {.event = event, .step = step};
@@ -169,8 +161,8 @@ int guest_console_init(bool again)
 
     (void)again; /* what was in the old ring is lost, what is kept here is not */
     state = NO_CONSOLE;
-    if (param(&page_number, HVM_PARAM_CONSOLE_PFN) < 0 || param(&event_channel, HVM_PARAM_CONSOLE_EVTCHN) < 0 ||
-        page_number == 0 || event_channel == 0)
+    if (hypercall_hvm_get_param(&page_number, HVM_PARAM_CONSOLE_PFN) < 0 ||
+        hypercall_hvm_get_param(&event_channel, HVM_PARAM_CONSOLE_EVTCHN) < 0 || page_number == 0 || event_channel == 0)
         return 0; /* a domain without one */
     void XIDS_PEER *page = arch_xen_page(page_number);
     if (page == NULL)

@@ -8,6 +8,7 @@
 #define XIDS_PLATFORM_GUEST_HYPERCALL_H
 
 #include <xids/base.h>
+#include <xen/hvm/hvm_op.h>
 
 /* The architecture's: one call with up to five arguments. */
 long arch_hypercall(unsigned long number, uintptr_t a1, uintptr_t a2, uintptr_t a3, uintptr_t a4, uintptr_t a5);
@@ -52,6 +53,15 @@ static inline int hypercall_event_channel_op(unsigned int cmd, void *arg)
 static inline int hypercall_hvm_op(unsigned int cmd, void *arg)
 {
     return (int)arch_hypercall(__HYPERVISOR_hvm_op, cmd, (uintptr_t)arg, 0, 0, 0);
+}
+
+/* A parameter of our own domain: HVM_PARAM_* of xen/hvm/params.h. */
+static inline int hypercall_hvm_get_param(uint64_t *value, uint32_t index)
+{
+    struct xen_hvm_param op = {.domid = DOMID_SELF, .index = index};
+    int rc = hypercall_hvm_op(HVMOP_get_param, &op);
+    *value = op.value;
+    return rc;
 }
 
 #endif

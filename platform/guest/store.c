@@ -8,7 +8,6 @@
  */
 #include "platform/guest/guest.h"
 
-#include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>
 
 /* A broken ring is begun anew at most so often. */
@@ -22,21 +21,13 @@ static struct xids_part part;
 static bool told;             /* the user knows that it is broken */
 static uint64_t reconnect_at; /* not before */
 
-static int hvm_param(uint64_t *value, uint32_t index)
-{
-    struct xen_hvm_param param = {.domid = DOMID_SELF, .index = index};
-    int rc = hypercall_hvm_op(HVMOP_get_param, &param);
-    *value = param.value;
-    return rc;
-}
-
 /* The page and the port of this domain's connection. -XEN_ENODEV: it has none. */
 static int find(void XIDS_PEER **page, evtchn_port_t *port)
 {
     uint64_t pfn = 0, number = 0;
-    int rc = hvm_param(&pfn, HVM_PARAM_STORE_PFN);
+    int rc = hypercall_hvm_get_param(&pfn, HVM_PARAM_STORE_PFN);
     if (rc == 0)
-        rc = hvm_param(&number, HVM_PARAM_STORE_EVTCHN);
+        rc = hypercall_hvm_get_param(&number, HVM_PARAM_STORE_EVTCHN);
     if (rc < 0)
         return rc;
     *page = pfn == 0 || number == 0 ? NULL : arch_xen_page(pfn);
