@@ -182,8 +182,8 @@ int xids_xs_op_is_introduced(struct request *r);
 int xids_xs_op_domain_path(struct request *r);
 int xids_xs_op_control(struct request *r);
 /*
- * Before a domain that exists gets rights from a connection: so that it is taken care of when it dies before it is known,
- * and that the rights are not taken away again with those of the last domain of that number.
+ * Before a domain that exists gets rights from a connection: so that it is taken care of when it dies before it is
+ * known, and that the rights are not taken away again with those of the last domain of that number.
  */
 int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);

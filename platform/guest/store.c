@@ -3,8 +3,8 @@
  * The connection to xenstore over the page and the port that the toolstack made, as a part of the loop.
  *
  * A store that is updated takes nothing with it but time: the page stays, and the next daemon goes on where it stands.
- * (One that dies and comes back without its state has forgotten our watches, and nobody tells.) A ring that is broken is
- * begun anew where the store offers that.
+ * (One that dies and comes back without its state has forgotten our watches, and nobody tells.) A ring that is broken
+ * is begun anew where the store offers that.
  */
 #include "platform/guest/guest.h"
 
