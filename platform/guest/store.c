@@ -55,16 +55,21 @@ static uint64_t store_step(void *ctx, uint64_t now)
 {
     (void)ctx;
     uint32_t before = ring.replies.own;
+    bool worked = xids_xs_client_error(guest_the.xenstore) == 0;
+    bool late = xids_xs_client_deadline(guest_the.xenstore) <= now;
     xids_xs_client_tick(guest_the.xenstore, now);
     if (ring.page == NULL)
         return UINT64_MAX;
+    /*
+     * Where callbacks came, with replies, with a request's end for its lateness, with the end of the connection, there
+     * is another turn at once: whom they concern has had this one already, for this part is the last.
+     */
     if (xids_xs_ring_pump(&ring) < 0) {
         broken(now);
-        return ring.reconnecting || reconnect_at < now ? UINT64_MAX : reconnect_at;
+        return worked ? 0 : ring.reconnecting || reconnect_at < now ? UINT64_MAX : reconnect_at;
     }
     told = false;
-    /* Callbacks came: whom they concern has had its turn already, for this part is the last. */
-    return ring.replies.own != before ? 0 : xids_xs_client_deadline(guest_the.xenstore);
+    return late || ring.replies.own != before ? 0 : xids_xs_client_deadline(guest_the.xenstore);
 }
 
 void guest_store_turn(void)

@@ -473,6 +473,27 @@ START_TEST(a_store_that_dies_with_a_question_leaves_the_guest_alive)
 }
 END_TEST
 
+/* Whoever waits without a deadline is woken by what ends his request, whether or not an event tells of it. */
+START_TEST(who_waits_is_woken_when_his_request_fails)
+{
+    struct xenstore_domain_interface *page = (void *)store.page;
+    ck_assert(settle());
+    store.silent = true;
+    answered = false;
+    if (_i == 0)
+        xids_xs_client_timeout(guest_the.xenstore, 5000);
+    else
+        page->rsp_prod = page->rsp_cons + 5000;
+    ck_assert_int_eq(xids_xs_client_read(guest_the.xenstore, 0, "control/shutdown", on_answer, NULL), 0);
+    ck_assert_int_eq(setjmp(end), 0);
+    for (int i = 0; i < 3 && !answered; i++)
+        (void)xids_guest_wait(&guest_the, UINT64_MAX);
+    ck_assert(answered);
+    ck_assert_int_eq(answered_rc, _i == 0 ? -XEN_ETIMEDOUT : -XEN_EBADMSG);
+    ck_assert(!fake.slept_forever);
+}
+END_TEST
+
 START_TEST(a_broken_ring_is_begun_anew_where_the_store_offers_it)
 {
     struct xenstore_domain_interface *page = (void *)store.page;
@@ -528,6 +549,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, what_cannot_begin_anew_is_a_panic, 0, 3);
     tcase_add_test(t, what_a_part_asks_for_in_its_step_is_sent_before_the_guest_sleeps);
     tcase_add_test(t, a_store_that_dies_with_a_question_leaves_the_guest_alive);
+    tcase_add_loop_test(t, who_waits_is_woken_when_his_request_fails, 0, 2);
     tcase_add_loop_test(t, a_broken_ring_is_begun_anew_where_the_store_offers_it, 0, 2);
     suite_add_tcase(s, t);
     t = tcase_create("poor");
