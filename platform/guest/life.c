@@ -144,6 +144,16 @@ static void begin_anew(void)
     must(guest_store_init(true), "no xenstore after resume");
 }
 
+/*
+ * Whether a domain that was resumed is where it was. Xen's answer to the suspension says so only when the toolstack has
+ * changed it (xc_domain_resume, "fast"); else the domain may think itself elsewhere while its ports and grants live on,
+ * and with them what its peers have mapped. In a new place nothing is bound to the timer.
+ */
+static bool here(int rc)
+{
+    return rc != SUSPENDED_ELSEWHERE || guest_evtchn_status(NULL, guest_timer_port()) == XIDS_EVTCHN_VIRQ;
+}
+
 static void suspend(const struct xids_guest_life *life)
 {
     struct sched_shutdown op = {.reason = SHUTDOWN_suspend};
@@ -152,7 +162,7 @@ static void suspend(const struct xids_guest_life *life)
     xids_loop_suspend(&guest_the.loop);
     guest_console_flush();
     int rc = hypercall_sched_op(SCHEDOP_shutdown, &op);
-    bool cancelled = rc != SUSPENDED_ELSEWHERE;
+    bool cancelled = here(rc);
     if (!cancelled)
         begin_anew();
     xids_loop_resume(&guest_the.loop);

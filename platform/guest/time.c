@@ -52,9 +52,6 @@ int guest_time_init(const struct guest_boot *boot, bool again)
         offset = last - system_time();
     struct evtchn_bind_virq bind = {.virq = VIRQ_TIMER, .vcpu = 0};
     int rc = hypercall_event_channel_op(EVTCHNOP_bind_virq, &bind);
-    /* After a suspension that was called off the port is still there. */
-    if (rc == -XEN_EEXIST && again)
-        return 0;
     if (rc < 0)
         return rc;
     port = bind.port;

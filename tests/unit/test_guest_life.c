@@ -223,7 +223,7 @@ static void note_suspend(void *ctx)
 static void note_resume(void *ctx)
 {
     (void)ctx;
-    ck_assert(guest_the.platform.domid == 9 || fake.suspend_result != 0);
+    ck_assert(guest_the.platform.domid == 9 || fake.suspended == NULL);
     strcat(order, "part-resume ");
 }
 
@@ -377,6 +377,29 @@ START_TEST(a_suspension_that_is_called_off_finds_everything_in_place)
     say("poweroff");
     ck_assert(!settle());
     ck_assert_uint_eq(reason, SHUTDOWN_poweroff);
+}
+END_TEST
+
+/* A toolstack that resumes a domain in its place can leave it the answer of a new place. Its peers have not moved. */
+START_TEST(a_resume_in_place_keeps_what_peers_have_mapped)
+{
+    void *page = NULL;
+    grant_ref_t ref;
+    ck_assert(settle());
+    ck_assert_int_eq(guest_share(NULL, &page, &ref, FAKE_PEER, 1, 0, NULL), 0);
+    ck_assert(fake_peer_map(ref, true));
+    ck_assert_int_eq(guest_unshare(NULL, page, 1), -XEN_EBUSY);
+    unsigned int pages = fake.pages, ports = fake.ports_out;
+    say("suspend");
+    ck_assert(settle());
+    ck_assert_uint_eq(fake.suspends, 1);
+    ck_assert_str_eq(order, "life-suspend part-suspend flush part-resume life-here ");
+    guest_grants_retry();
+    ck_assert_uint_eq(fake.pages, pages);
+    ck_assert_uint_eq(fake.ports_out, ports);
+    fake_peer_unmap(ref);
+    guest_grants_retry();
+    ck_assert_uint_eq(fake.pages, pages - 1);
 }
 END_TEST
 
@@ -545,6 +568,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_word_that_means_nothing_is_cleared_and_shown_harmlessly);
     tcase_add_test(t, a_word_that_cannot_be_cleared_is_told_and_not_obeyed);
     tcase_add_loop_test(t, a_suspension_that_is_called_off_finds_everything_in_place, 0, 2);
+    tcase_add_test(t, a_resume_in_place_keeps_what_peers_have_mapped);
     tcase_add_test(t, a_resume_elsewhere_begins_anew_in_order);
     tcase_add_loop_test(t, what_cannot_begin_anew_is_a_panic, 0, 3);
     tcase_add_test(t, what_a_part_asks_for_in_its_step_is_sent_before_the_guest_sleeps);
