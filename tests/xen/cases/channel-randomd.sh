@@ -90,3 +90,54 @@ case_randomd_killed() {
     # shellcheck disable=SC2016 # the guest expands it
     at one 10 'kill $(cat /run/stays)' && agent_end "$stays" one 20 && randomd_end
 }
+
+# ---- a unikernel ----
+
+# prints NAME: the fingerprints that the unikernel has printed, all of them or, with $2, whether there are so many, which
+# differ.
+prints() {
+    local all
+    all=$(tr -d '\r' <"$log/guest-$1.log" | sed -nE 's/^domain [0-9]+: seed fingerprint ([0-9a-f]{16}) grade HOST .*/\1/p')
+    [ $# -gt 1 ] || { echo "$all"; return; }
+    [ "$(wc -l <<<"$all")" -ge "$2" ] && [ -z "$(sort <<<"$all" | uniq -d)" ]
+}
+
+# types NAME TEXT: on the guest's console.
+types() {
+    local tty
+    tty=$(xenstore-read "/local/domain/$(xl domid "$1")/console/tty") && printf '%s' "$2" >"$tty"
+}
+
+xen_case randomd-unikernel quick 60 xids,C,oxenstored "a PVH unikernel prints the fingerprint of its seed from randomd, and of another when asked"
+case_randomd_unikernel() {
+    local domid
+    randomd_start && guest_config entropy pvh "$guests/entropy" "" 'memory = 32' 'extra = "pull=1048576"' || return 1
+    domid=$(guest_create entropy) && wait_console entropy 30 'bytes pulled' || return 1
+    console entropy
+    prints entropy 1 && console_has entropy "domain $domid: seed fingerprint" &&
+        console_has entropy 'first seed after [1-9][0-9]* us, of which' || return 1
+    types entropy $'\n' && wait_for 20 prints entropy 2 || return 1
+    console entropy | tail -n 1
+    xids-randomd --status
+    [ "$(status_of "$domid" state)" = connected ] && [ "$(status_of "$domid" hellos)" -eq 2 ] &&
+        [ "$(status_of "$domid" bytes)" -ge 1048576 ] && [ "$(status_of "$domid" errors)" -eq 0 ] || return 1
+    xl destroy entropy && randomd_end
+}
+
+xen_case randomd-unikernel-life all 150 xids,C,oxenstored "a unikernel is seeded anew by a daemon that comes after kill -9, after a stop, and after save and restore"
+case_randomd_unikernel_life() {
+    local file=/run/entropy.save
+    randomd_start && guest_config entropy pvh "$guests/entropy" "" 'memory = 32' && guest_create entropy &&
+        wait_for 30 prints entropy 1 || return 1
+    randomd_end KILL && randomd_start && wait_for 30 prints entropy 2 || return 1
+    randomd_end TERM && randomd_start && wait_for 30 prints entropy 3 || return 1
+    xl save entropy $file </dev/null && wait_for 20 guest_gone entropy || return 1
+    xl restore $file </dev/null && wait_for 30 prints entropy 4 || return 1
+    rm $file
+    # Saved while nobody serves: it finds the daemon that comes later.
+    randomd_end TERM && xl save entropy $file </dev/null && xl restore $file </dev/null && randomd_start &&
+        wait_for 30 prints entropy 5 || return 1
+    rm $file
+    console entropy
+    xl destroy entropy && randomd_end
+}

@@ -74,17 +74,21 @@ has_bytes() {
     [ "$(stat -c %s "$1")" -ge "$2" ]
 }
 
-# echoes PLACE ECHO COMMAND: COMMAND in dom0 sends 200000 bytes, more than the rings hold, to ECHO in PLACE, whose input is
-# its own output, and gets them back.
-echoes() {
-    local place=$1 loop=/run/loop.$RANDOM echo asker got=0
+# echoed COMMAND: COMMAND in dom0 sends 200000 bytes, more than the rings hold, and gets them back.
+echoed() {
+    local asker got=0
     rm -f /run/answer*
     head -c 200000 /dev/urandom >/run/asked
-    agent_start echo "$place" "mkfifo $loop; ($2) <$loop | cat >$loop; rm $loop" &&
-        agent_start asker dom0 "{ cat /run/asked; until [ -e /run/answered ]; do sleep 0.3; done; } | $3 >/run/answer" || return 1
+    agent_start asker dom0 "{ cat /run/asked; until [ -e /run/answered ]; do sleep 0.3; done; } | $1 >/run/answer" || return 1
     wait_for 60 has_bytes /run/answer 200000 || got=1
     touch /run/answered
-    agent_end "$asker" dom0 30 && agent_end "$echo" "$place" 30 && [ $got -eq 0 ] && cmp /run/asked /run/answer
+    agent_end "$asker" dom0 30 && [ $got -eq 0 ] && cmp /run/asked /run/answer
+}
+
+# echoes PLACE ECHO COMMAND: ECHO in PLACE gives back to COMMAND in dom0, its input being its own output.
+echoes() {
+    local loop=/run/loop-$RANDOM echo
+    agent_start echo "$1" "mkfifo $loop; ($2) <$loop | cat >$loop; rm $loop" && echoed "$3" && agent_end "$echo" "$1" 30
 }
 
 xen_case vchan-echo all 90 xids "dom0 gets back all that it sends to an echo in a guest, while it sends"
@@ -137,4 +141,48 @@ case_vchan_libxenvchan() {
                 peers "$1" one "$2" dom0 "$orders" packet exchange exchange || return 1
         done
     done
+}
+
+# ---- unikernels ----
+
+# echo_guest NAME OPTIONS: the unikernel vchan-echo. Prints its domid.
+echo_guest() {
+    guest_config "$1" pvh "$guests/vchan-echo" "" 'memory = 32' "extra = \"$2\"" && guest_create "$1"
+}
+
+xen_case vchan-unikernel quick 90 xids,C,oxenstored "a unikernel echoes what dom0 sends, as server and as client, with xids-vchan and with libxenvchan"
+case_vchan_unikernel() {
+    local domid
+    domid=$(echo_guest server "") || return 1
+    echoed "timeout $((60 * slower)) xids-vchan connect $domid echo" &&
+        MALLOC_PERTURB_=0 timeout $((60 * slower)) libxenvchan_peer send "$domid" "/local/domain/$domid/data/vchan/0/echo" 100000 &&
+        MALLOC_PERTURB_=0 timeout $((60 * slower)) libxenvchan_peer packets "$domid" "/local/domain/$domid/data/vchan/0/echo" 5000 || return 1
+    xl destroy server
+    domid=$(echo_guest client mode=connect) || return 1
+    echoed "timeout $((60 * slower)) xids-vchan listen $domid echo" || return 1
+    console client
+    xl destroy client
+}
+
+# last_domid: the highest number that Xen has given so far.
+last_domid() {
+    local domid
+    guest_config last pvh "$guests/hello" "" 'memory = 32' && domid=$(guest_create last -p) && xl destroy last && echo "$domid"
+}
+
+# asked PEER WORD: a unikernel that says the word to that domain, and gets it back. It may be gone before its number is known.
+asked() {
+    echo_guest asks "mode=connect peer=$1 say=$2"
+    wait_console asks 30 "\"$2\" came back" && console asks && console_has asks "\"$2\" came back whole" && wait_for 20 guest_gone asks
+}
+
+xen_case vchan-unikernels all 120 xids "a unikernel is answered by another, and by a Linux guest"
+case_vchan_unikernels() {
+    local domid echo
+    agent_guest one pvh || return 1
+    # Each must know the other's number before that is there: they are given one after the other.
+    domid=$(($(last_domid) + 1))
+    echo_guest server "peer=$((domid + 1))" && asked $domid round && xl destroy server || return 1
+    agent_start echo one "mkfifo /run/loop; timeout $((60 * slower)) xids-vchan -k listen $((domid + 2)) echo </run/loop | cat >/run/loop; rm /run/loop" &&
+        asked "$(agent_domid one)" about && agent_end "$echo" one 30
 }
