@@ -9,6 +9,7 @@
 
 #define PIECE_PAGES 256u
 #define PIECE ((uint64_t)PIECE_PAGES * XIDS_PAGE_SIZE)
+#define TYPED 1024u /* bytes that the console's ring holds */
 
 struct entropy {
     struct xids_guest *g;
@@ -109,12 +110,13 @@ static void pull(struct entropy *e, uint64_t bytes)
                      (unsigned long long)(bytes / us), (unsigned long long)(bytes * 100 / us % 100));
 }
 
-/* A line has been typed. */
+/* A line has been typed. What a backend adds while we read comes with an event, and is for the next time. */
 static bool asked(struct entropy *e)
 {
     char typed = 0;
-    while (typed != '\n' && typed != '\r' && xids_guest_console_read(e->g, &typed, 1) > 0) {
-    }
+    for (unsigned int i = 0; i < TYPED && typed != '\n' && typed != '\r'; i++)
+        if (xids_guest_console_read(e->g, &typed, 1) <= 0)
+            break;
     return typed == '\n' || typed == '\r';
 }
 

@@ -31,11 +31,14 @@ static void opened(void *ctx, struct xids_vchan *ch)
         xids_guest_print("vchan-echo: it cannot be spoken to\n");
 }
 
-/* Moves bytes from one ring to the other. Takes no more than it can give back. */
+/*
+ * Moves bytes from one ring to the other. Takes no more than it can give back, and no more than the rings hold: a peer
+ * that reads and writes as fast as we do would never let go of us.
+ */
 static int give_back(struct echo *e, struct xids_vchan *ch)
 {
     uint8_t piece[2048];
-    for (;;) {
+    for (uint32_t moved = 0; moved < xids_vchan_read_size(ch);) {
         int room = xids_vchan_writable(ch);
         if (room <= 0)
             return room;
@@ -43,10 +46,12 @@ static int give_back(struct echo *e, struct xids_vchan *ch)
         if (n <= 0)
             return n;
         e->bytes += (uint32_t)n;
+        moved += (uint32_t)n;
         n = xids_vchan_write(ch, piece, (uint32_t)n);
         if (n < 0)
             return n;
     }
+    return 0;
 }
 
 static void listen_to(struct echo *e, struct xids_vchan *ch)
