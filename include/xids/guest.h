@@ -84,8 +84,9 @@ uint64_t xids_guest_wall_clock(struct xids_guest *g);
 void xids_guest_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Takes what was typed, up to len bytes, without waiting (xids_guest_wait returns when something came).
- * Returns the count, 0 when there is nothing.
+ * Takes what was typed, up to len bytes, without waiting. Returns the count, 0 when there is nothing.
+ * xids_guest_wait returns when something came, once: it does not return for what a call of this left behind. The ring
+ * holds 1024 bytes. The backend can fill it as fast as it is read, so do not read until there is nothing.
  */
 int xids_guest_console_read(struct xids_guest *g, void *data, size_t len);
 
