@@ -21,7 +21,7 @@ life_free() {
     console life | sed -n 's/.*works [0-9]* as domain [0-9]*, \([0-9]*\) pages free.*/\1/p'
 }
 
-xen_case bare-platform quick 60 xids,C,oxenstored "a bare guest's platform keeps its promises to itself, and leaks nothing"
+xen_case bare-platform quick 90 xids,C,oxenstored "a bare guest's platform keeps its promises to itself, and leaks nothing"
 case_bare_platform() {
     guest_config alone pvh "$guests/conform" "" 'memory = 32' 'extra = "role=alone"'
     guest_create alone || return 1
