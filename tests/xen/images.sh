@@ -13,6 +13,8 @@
 #
 # Needs no root, but apt's package lists, and xz, cpio, depmod, modprobe, strip and readelf.
 set -eu
+# depmod is root's to find, but not to use.
+PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${XIDS_CACHE:-${XIDS_BUILDDIR:-$PWD}/cache}
 
