@@ -128,12 +128,25 @@ static void discard_seeds(struct xids_randomd_client *c)
     c->want_seed = true;
 }
 
+/* Nor does a pull keep what it has: a clone would have the same. Answers that are under way are nobody's. */
+static void restart_pulls(struct xids_randomd_client *c)
+{
+    for (unsigned int i = 0; i < FLIGHTS; i++)
+        c->flights[i].pull = NULL;
+    for (struct xids_randomd_pull *p = c->first; p != NULL; p = p->next) {
+        /* All of it: half a message can lie behind what was got. */
+        xids_wipe(p->to, p->len);
+        p->asked = p->got = 0;
+    }
+}
+
 void xids_randomd_client_forget(struct xids_randomd_client *c)
 {
     xids_wipe(c->seed, sizeof(c->seed));
     xids_wipe(&c->rng, sizeof(c->rng));
     blank(c);
     discard_seeds(c);
+    restart_pulls(c);
     c->want_hello = c->connected && c->error == 0;
 }
 
@@ -350,8 +363,10 @@ static int new_epoch(struct xids_randomd_client *c, const struct randomd_header 
         reason < XIDS_RANDOMD_REASON_READY || reason > XIDS_RANDOMD_REASON_RESTORED || !all_zero(c->part + 18, 6))
         return -XEN_EBADMSG;
     c->epoch = h->epoch;
-    if (reason == XIDS_RANDOMD_REASON_RESTORED)
+    if (reason == XIDS_RANDOMD_REASON_RESTORED) {
         blank(c);
+        restart_pulls(c);
+    }
     discard_seeds(c);
     c->retry_at = now;
     return 0;

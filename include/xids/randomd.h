@@ -234,8 +234,9 @@ uint64_t xids_randomd_client_age(const struct xids_randomd_client *c, uint64_t n
 uint64_t xids_randomd_client_epoch(const struct xids_randomd_client *c);
 
 /*
- * Wipes the generator: grade NONE until fresh bytes come. For the moment before suspend, so that the saved image holds
- * no key, and after a clone. When connected, the next step says HELLO anew.
+ * Wipes the generator: grade NONE until fresh bytes come. Pulls under way are wiped too, and begin again. For the
+ * moment before suspend, so that the saved image holds no key and nothing that two guests restored from it would share,
+ * and after a clone. When connected, the next step says HELLO anew.
  */
 void xids_randomd_client_forget(struct xids_randomd_client *c);
 

@@ -382,6 +382,67 @@ START_TEST(a_pull_survives_its_channel)
 }
 END_TEST
 
+/* Before a suspension: two guests restored from one image would share what the pull has by now. */
+START_TEST(forgetting_wipes_a_pull_and_begins_it_again)
+{
+    struct fixture f;
+    static uint8_t buf[3 * 1008], zeros[3 * 1008], m[2000];
+    struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
+    uint8_t counter = 0;
+    begin(&f);
+    open_up(&f);
+    ck_assert_int_eq(xids_randomd_client_pull(f.c, &pull), 0);
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, 1008, 0xaa)), 0);
+    make_data(m, 3, EPOCH, 1008, 0xbb);
+    ck_assert_int_eq(step(&f, m, 500), 0); /* and half of the second */
+    ck_assert_uint_eq(pull.got, 1008);
+    if (_i == 0)
+        xids_randomd_client_disconnected(f.c);
+    xids_randomd_client_forget(f.c);
+    ck_assert_mem_eq(buf, zeros, sizeof(buf));
+    ck_assert_int_eq(pull.status, -XEN_EBUSY);
+    if (_i == 0) {
+        xids_randomd_client_connected(f.c, f.now);
+    } else {
+        /* What was asked for before is still answered, to nobody. */
+        ck_assert_int_eq(step(&f, m + 500, 524), 0);
+        ck_assert_mem_eq(buf, zeros, sizeof(buf));
+        xids_randomd_client_disconnected(f.c);
+        xids_randomd_client_connected(f.c, f.now);
+    }
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    uint32_t hello_id = get_header(f.out).id;
+    ck_assert_int_eq(step(&f, m, make_welcome(m, hello_id, EPOCH)), 0);
+    struct fixture copy = f;
+    ck_assert_int_eq(step(&f, m, make_data(m, hello_id + 1, EPOCH, 48, 1)), 0);
+    memcpy(f.out, copy.out, copy.out_len);
+    f.out_len = copy.out_len;
+    ck_assert_uint_eq(answer_gets(&f, &counter), sizeof(buf));
+    ck_assert_int_eq(pull.status, 0);
+    assert_counts(buf, sizeof(buf), 0);
+    end(&f);
+}
+END_TEST
+
+START_TEST(a_pull_of_a_restored_guest_begins_again)
+{
+    struct fixture f;
+    static uint8_t buf[2 * 1008], zeros[2 * 1008], m[2000];
+    struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
+    begin(&f);
+    open_up(&f);
+    ck_assert_int_eq(xids_randomd_client_pull(f.c, &pull), 0);
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, 1008, 0xaa)), 0);
+    ck_assert_int_eq(step(&f, m, make_epoch(m, EPOCH + 1, XIDS_RANDOMD_REASON_RESTORED)), 0);
+    ck_assert_mem_eq(buf, zeros, sizeof(buf));
+    ck_assert_uint_eq(pull.got, 0);
+    ck_assert_int_eq(pull.status, -XEN_EBUSY);
+    end(&f);
+}
+END_TEST
+
 START_TEST(a_long_pull_under_way_is_no_reason_to_wake_up)
 {
     struct fixture f;
@@ -438,6 +499,8 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_cancelled_pull_is_wiped_and_its_answers_are_dropped);
     tcase_add_test(t, a_refusal_in_the_middle_of_a_pull_leaves_no_hole);
     tcase_add_test(t, a_pull_survives_its_channel);
+    tcase_add_loop_test(t, forgetting_wipes_a_pull_and_begins_it_again, 0, 2);
+    tcase_add_test(t, a_pull_of_a_restored_guest_begins_again);
     tcase_add_test(t, a_long_pull_under_way_is_no_reason_to_wake_up);
     tcase_add_test(t, requests_wait_for_room_and_are_never_cut);
     suite_add_tcase(s, t);
