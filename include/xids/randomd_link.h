@@ -30,7 +30,7 @@ struct xids_randomd_link_config {
     struct xids_randomd_client_config client;
     /*
      * The grade or the epoch is another one; epoch 0: there is no session with the server at the moment. Called from
-     * the link's step and suspend, and must not end the link. May be NULL.
+     * the link's step and suspend, and must neither end the link nor suspend the loop. May be NULL.
      */
     void (*changed)(void *ctx, enum xids_randomd_grade grade, uint64_t epoch);
     /*

@@ -11,7 +11,8 @@
  *
  * Everything happens in the steps of the object's struct xids_part, which the owner adds to his loop. The part that
  * serves the xenstore connection may stand before or behind it, but must want another turn at once when it has called
- * anybody back. The owner's functions are called from the steps and from suspend, and must not end the object.
+ * anybody back. The owner's functions are called from the steps and from suspend, and must neither end the object
+ * nor suspend the loop: they are in the middle of a channel.
  *
  * What is in the store and in the channel is not trusted: what makes no sense is a refusal with a reason, tried again
  * with growing pauses. Memory is the caller's; nothing is allocated. One thread.
