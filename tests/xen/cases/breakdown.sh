@@ -29,12 +29,12 @@ crashes() {
     wait_console $name 30 'sysrq triggered crash'
 }
 
-xen_case crash-destroy-pv all 60 xids,C,oxenstored "a PV guest that crashes is destroyed (on_crash)"
+xen_case crash-destroy-pv all 60 xids "a PV guest that crashes is destroyed (on_crash)"
 case_crash_destroy_pv() {
     crashes pv destroy && wait_for 30 guest_gone crash && store_answers
 }
 
-xen_case crash-restart-pvh all 120 xids,C,oxenstored "a PVH guest that crashes is restarted (on_crash)"
+xen_case crash-restart-pvh all 120 xids "a PVH guest that crashes is restarted (on_crash)"
 case_crash_restart_pvh() {
     crashes pvh restart && wait_for 90 restarted crash && store_answers
 }
@@ -44,7 +44,7 @@ restarted() {
     [ "$(grep -c '^ready' "$log/guest-$1.log")" -eq 2 ]
 }
 
-xen_case destroy-at-boot all 90 xids,C,oxenstored "xl destroy of a guest whose kernel is starting, three times"
+xen_case destroy-at-boot all 90 xids "xl destroy of a guest whose kernel is starting, three times"
 case_destroy_at_boot() {
     for _ in 1 2 3; do
         guest_linux boot pv '' || return 1

@@ -118,7 +118,7 @@ case_xl_block_pv() {
     attaches pv
 }
 
-xen_case xl-block-pvh quick 120 xids,C,oxenstored "xl block-attach, contents read in the PVH guest, block-detach"
+xen_case xl-block-pvh quick 120 xids "xl block-attach, contents read in the PVH guest, block-detach"
 case_xl_block_pvh() {
     attaches pvh
 }
@@ -147,7 +147,7 @@ case_xl_reboot_pv() {
     reboots pv
 }
 
-xen_case xl-reboot-pvh all 180 xids,C,oxenstored "xl reboot of a Linux PVH guest: it boots again, with another number; xl shutdown"
+xen_case xl-reboot-pvh all 180 xids "xl reboot of a Linux PVH guest: it boots again, with another number; xl shutdown"
 case_xl_reboot_pvh() {
     reboots pvh
 }
