@@ -24,7 +24,8 @@ life_free() {
 xen_case bare-platform quick 90 xids,C,oxenstored "a bare guest's platform keeps its promises to itself, and leaks nothing"
 case_bare_platform() {
     guest_config alone pvh "$guests/conform" "" 'memory = 32' 'extra = "role=alone"'
-    guest_create alone || return 1
+    # It may be gone before anybody asks for its domid.
+    guest_create alone -p && xl unpause alone || return 1
     wait_console alone 60 'conform alone: |Bail out' || return 1
     console alone
     console_has alone 'conform alone: good' || return 1
