@@ -67,6 +67,15 @@ END
         ! nm "$work/kernel" | grep -E ' (xids_guest_|arch_|guest_)'
 }
 
+# A constructor would be left out without a word, for nothing refers to it.
+refuses_constructors() {
+    printf '%s\n' 'static int x;' '__attribute__((constructor)) static void set(void) { x = 1; }' \
+        'int xids_guest_main(void *g); int xids_guest_main(void *g) { return x + (g == 0); }' >"$work/constructor.c"
+    ! "${cc[@]}" -ffreestanding -fno-pie -fno-stack-protector -nostdlib -static -Wl,--gc-sections -Wl,-T,"$1" \
+        -o "$work/constructor" "$work/constructor.c" "$XIDS_BUILDDIR/libxids-guest.a" 2>"$work/said" &&
+        grep -q 'constructors are not supported' "$work/said"
+}
+
 stands_alone_in_c() {
     printf '#include <%s>\n#include <%s>\nextern int xids_none;\n' "$1" "$1" >"$work/one.c"
     "${cc[@]}" -std=c11 -Wall -Wextra -Werror "${cppflags[@]}" -fsyntax-only "$work/one.c"
@@ -91,6 +100,9 @@ tap_ok "libxids-guest.a imports only memcpy, memmove, memset, memcmp" \
 tap_ok "libxids-guest.a exports only xids_ names and these four" exports_are_ours "$XIDS_BUILDDIR/libxids-guest.a"
 tap_ok "a kernel of another platform takes in neither ours nor our memory functions" links_without_our_platform \
     "$XIDS_BUILDDIR/libxids-guest.a"
+if [ -f "$XIDS_BUILDDIR/guest-x86_64.ld" ]; then
+    tap_ok "a unikernel with a constructor does not link" refuses_constructors "$XIDS_BUILDDIR/guest-x86_64.ld"
+fi
 for header in "${headers[@]}"; do
     tap_ok "$header stands alone in C11" stands_alone_in_c "${header#include/}"
     if command -v "${cxx[0]}" >/dev/null; then
