@@ -8,6 +8,8 @@ cd /root || exit 1
 read -r uptime _ </proc/uptime
 echo $((${uptime%.*} / 3 + 1)) >/lab/slower
 mkdir -p /lab/log
+# Where xl console, and so xl create -c, has its lock files.
+[ -e /var/lock ] || ln -s ../run/lock /var/lock
 # shellcheck source=SCRIPTDIR/lib.sh
 . /lab/tests/lib.sh
 # shellcheck source=/dev/null

@@ -67,8 +67,11 @@ xenconsoled_start() {
 
 # randomd_start [OPTION...]: returns when it answers. Its log goes on over several starts.
 randomd_start() {
-    setsid xids-randomd --foreground --log-level debug "$@" >>"$log/randomd" 2>&1 </dev/null &
-    echo $! >/run/randomd.pid
+    # In a shell of its own, without job control: of an interactive one's jobs setsid makes another process.
+    (
+        setsid xids-randomd --foreground --log-level debug "$@" >>"$log/randomd" 2>&1 </dev/null &
+        echo $! >/run/randomd.pid
+    )
     wait_for 20 xids-randomd --status || { cat "$log/randomd"; return 1; }
 }
 
