@@ -82,7 +82,7 @@ static bool hand_out(struct xids_loop *loop, evtchn_port_t port)
     struct xids_part *part;
     bool taken = false;
     walk_begin(loop, &w, false);
-    while (!taken && (part = walk_on(&w)) != NULL)
+    while (!taken && !loop->suspended && (part = walk_on(&w)) != NULL)
         taken = part->event != NULL && part->event(part->ctx, port);
     walk_end(loop, &w);
     return taken;

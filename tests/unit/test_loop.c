@@ -427,6 +427,32 @@ START_TEST(a_part_may_suspend_all_from_inside_a_turn)
 }
 END_TEST
 
+static bool suspends_and_declines(void *ctx, evtchn_port_t port)
+{
+    (void)ctx;
+    (void)port;
+    xids_loop_suspend(&loop);
+    return false;
+}
+
+START_TEST(an_event_that_suspends_all_is_shown_to_nobody_else)
+{
+    static struct part x, y;
+    part_init(&x, 'x');
+    part_init(&y, 'y');
+    x.part.event = suspends_and_declines;
+    part_ports(&y, 1);
+    xids_loop_add(&loop, &x.part);
+    xids_loop_add(&loop, &y.part);
+    flood(1);
+    ck_assert_int_eq(xids_loop_turn(&loop, 0), 0);
+    ck_assert_uint_eq(y.events, 0);
+    ck_assert_uint_eq(loop.strays, 1);
+    xids_loop_resume(&loop);
+    ck_assert_int_eq(a->ops->evtchn_close(a->ctx, y.ports[0]), 0);
+}
+END_TEST
+
 START_TEST(a_part_may_go_while_all_are_suspended)
 {
     struct part x, y, z;
@@ -466,6 +492,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, the_last_added_is_suspended_first_and_resumed_last);
     tcase_add_test(t, a_suspended_part_is_not_stepped);
     tcase_add_test(t, a_part_may_suspend_all_from_inside_a_turn);
+    tcase_add_test(t, an_event_that_suspends_all_is_shown_to_nobody_else);
     tcase_add_test(t, a_part_may_go_while_all_are_suspended);
     suite_add_tcase(s, t);
     return s;
