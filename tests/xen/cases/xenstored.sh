@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 # The end of xids-xenstored, which keeps nothing: guests live on without their store, and Xen's daemons have to be started
-# anew. dom0's kernel has its ring again but not its watches, so these are the last cases of a boot.
+# anew. dom0's kernel has its ring again but not its watches.
 
 # without_store SIGNAL: the daemon ends while a guest runs, which counts on; after a new one the guest can be
 # destroyed, and dom0's kernel has its store again.
 without_store() {
     local pid domid was
+    spent
     # shellcheck disable=SC2016 # the guest expands it
     guest_linux orphan pv 'exec {never}<> <(:); while n=$((n + 1)); do echo "count $n"; read -r -t 0.5 -u $never; done' &&
         wait_console orphan 60 'count 2' && domid=$(xl domid orphan) || return 1
