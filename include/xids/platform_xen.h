@@ -7,8 +7,9 @@
  *   - grant of a page of one's own gives -XEN_ENOSYS: the kernel shares only pages that it allocates (share);
  *   - share and map with a notification take one page only, for want of a library call: -XEN_ENOSYS for more;
  *   - map gives -XEN_EACCES also when the domain does not exist: the kernel does not tell the two apart;
- *   - evtchn_status of a port needs the hypervisor's interface: where /dev/xen/privcmd may not be opened,
- *     -XEN_EACCES;
+ *   - evtchn_status of a port needs the hypervisor's interface: where /dev/xen/privcmd may not be opened, or lets
+ *     nothing through as in guests of a newer Linux, -XEN_EACCES; but XIDS_EVTCHN_UNBOUND when Xen does not know the
+ *     other domain any more. It knows a dead one as long as we map pages of it;
  *   - unshare never says -XEN_EBUSY: the kernel itself keeps a page that is still mapped until it is let go.
  */
 #ifndef XIDS_PLATFORM_XEN_H
@@ -19,7 +20,7 @@
 XIDS_BEGIN_DECLS
 
 enum xids_platform_xen_flags {
-    XIDS_PLATFORM_XEN_NO_STATUS = 1u << 0, /* do not open the hypervisor's interface: evtchn_status gives -XEN_EACCES */
+    XIDS_PLATFORM_XEN_NO_STATUS = 1u << 0, /* do not open the hypervisor's interface, as if it could not be opened */
 };
 
 /*

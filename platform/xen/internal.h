@@ -33,6 +33,7 @@ enum xenp_port_flags {
 struct xenp_port {
     evtchn_port_t next; /* in the queue */
     uint32_t flags;
+    domid_t remote; /* DOMID_INVALID: none, a virq */
 };
 
 struct xenp {

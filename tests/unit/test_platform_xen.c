@@ -312,6 +312,26 @@ START_TEST(states_are_told_in_our_words)
 }
 END_TEST
 
+/* A guest of a newer Linux: the interface opens, and refuses. */
+START_TEST(where_the_hypervisor_may_not_be_asked_a_domain_that_is_no_more_shows)
+{
+    int port = ops->evtchn_alloc(ctx, 7);
+    int virq = ops->evtchn_bind_virq(ctx, 3);
+    fakes.status_errno = _i == 0 ? EPERM : EACCES;
+    fakes.bind_errno = EINVAL;
+    ck_assert_int_eq(ops->evtchn_status(ctx, (evtchn_port_t)port), -XEN_EACCES);
+    fakes.bind_errno = ESRCH;
+    ck_assert_int_eq(ops->evtchn_status(ctx, (evtchn_port_t)port), XIDS_EVTCHN_UNBOUND);
+    ck_assert_int_eq(ops->evtchn_status(ctx, (evtchn_port_t)virq), -XEN_EACCES);
+    ck_assert_int_eq(ops->evtchn_status(ctx, 60), -XEN_EACCES);
+    /* It cannot be, but if Xen had a port 0, it would not be kept. */
+    fakes.bind_errno = 0;
+    int unbinds = fakes.unbinds;
+    ck_assert_int_eq(ops->evtchn_status(ctx, (evtchn_port_t)port), -XEN_EACCES);
+    ck_assert_int_eq(fakes.unbinds, unbinds + 1);
+}
+END_TEST
+
 START_TEST(without_the_hypervisors_interface_there_are_no_states)
 {
     struct xids_platform *other;
@@ -351,6 +371,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, waiting_does_not_end_for_masked_ports);
     tcase_add_test(t, failures_of_event_channels_are_told);
     tcase_add_loop_test(t, states_are_told_in_our_words, 0, 6);
+    tcase_add_loop_test(t, where_the_hypervisor_may_not_be_asked_a_domain_that_is_no_more_shows, 0, 2);
     tcase_add_test(t, without_the_hypervisors_interface_there_are_no_states);
     suite_add_tcase(s, t);
     return s;

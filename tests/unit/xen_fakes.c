@@ -99,7 +99,8 @@ xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xce, uint
     (void)xce;
     (void)domid;
     (void)remote_port;
-    return new_port();
+    errno = fakes.bind_errno;
+    return fakes.bind_errno != 0 ? -1 : new_port();
 }
 
 xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq)
@@ -258,6 +259,9 @@ int xc_evtchn_status(xc_interface *xch, xc_evtchn_status_t *status)
 {
     (void)xch;
     if (fails())
+        return -1;
+    errno = fakes.status_errno;
+    if (errno != 0)
         return -1;
     status->status = fakes.status;
     return 0;

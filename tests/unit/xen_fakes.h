@@ -22,6 +22,8 @@ struct fakes {
     int prot, writable;
     int event_pipe[2];       /* a byte in it is a pending port */
     uint32_t status;         /* what xc_evtchn_status says */
+    int status_errno;        /* its failure; 0: none */
+    int bind_errno;          /* that of binding to another domain; 0: none */
     int16_t copy_status[64]; /* of the segments of the next copies, in order */
     unsigned int copies, copy_calls;
     xengnttab_grant_copy_segment_t last_copy;
