@@ -41,9 +41,11 @@ struct options {
 /* One run: what is between standard input and the channel, and between the channel and standard output. */
 struct flow {
     struct xids_platform *platform;
+    struct xids_vchan_link *link;
     struct xids_vchan *ch;
     bool keep;
     bool input_ended, sent, peer_ended, lost;
+    uint64_t look_at;
     uint8_t in[CHUNK], out[CHUNK];
     size_t in_at, in_len, out_at, out_len;
 };
@@ -152,6 +154,16 @@ static bool may_sleep(struct flow *f, int armed)
     return ended && f->out_len > 0 && f->in_len == 0;
 }
 
+/* Not only when nothing moves: the link must have seen a server in order to miss it. */
+static void look_after_peer(struct flow *f)
+{
+    uint64_t now = f->platform->ops->now(f->platform->ctx);
+    if (now < f->look_at)
+        return;
+    (void)xids_vchan_link_check(f->link);
+    f->look_at = now + LOOK_AFTER_MS * UINT64_C(1000000);
+}
+
 /* Sleeps until a descriptor or the channel has something for us, and takes it. */
 static int wait_and_take(struct flow *f)
 {
@@ -170,8 +182,7 @@ static int wait_and_take(struct flow *f)
     int n = poll(fds, 3, may_sleep(f, armed) ? LOOK_AFTER_MS : 0);
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
-    if (n == 0 && armed == 0)
-        (void)xids_vchan_check_peer(f->ch);
+    look_after_peer(f);
     int rc = fds[0].revents != 0 ? take_events(f) : 0;
     if (rc == 0 && fds[1].revents != 0)
         rc = read_input(f);
@@ -250,7 +261,8 @@ static int serve(const struct options *o, struct xids_platform *platform, struct
         return stopped != 0 ? 128 + stopped : EXIT_FAILURE;
     }
     free(made);
-    f = (struct flow){.platform = platform, .ch = xids_vchan_of(link), .keep = o->keep};
+    f = (struct flow){.platform = platform, .link = link, .ch = xids_vchan_of(link), .keep = o->keep};
+    f.look_at = platform->ops->now(platform->ctx) + LOOK_AFTER_MS * UINT64_C(1000000);
     rc = run(&f);
     int status = EXIT_SUCCESS;
     if (rc < 0) {

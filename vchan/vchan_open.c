@@ -2,6 +2,8 @@
 /* vchan, meeting through xenstore: publishing a server's numbers, waiting for them as a client, taking them away. */
 #include <xids/vchan_open.h>
 
+#include "vchan/internal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,13 @@ struct xids_vchan_link {
     /* Server: the part of the path that was there before, in bytes; folders beyond it are ours to remove. */
     size_t found;
     bool published;
+    /* Client: whether a look after the connection found the server's port, and how many since have not. */
+    bool seen;
+    unsigned int missing;
 };
+
+/* A server that closes takes its port away just before it goes. */
+#define MISSING_MAX 2u
 
 int xids_vchan_path(char **path, domid_t server, domid_t client, const char *name)
 {
@@ -242,6 +250,28 @@ int xids_vchan_connect(struct xids_vchan_link **result, const struct xids_platfo
 struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link)
 {
     return link->ch;
+}
+
+enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link)
+{
+    struct xids_vchan *ch = link->ch;
+    enum xids_vchan_state state = xids_vchan_check_peer(ch);
+    if (state != XIDS_VCHAN_OPEN || ch->server ||
+        ch->platform->ops->evtchn_status(ch->platform->ctx, ch->port) != -XEN_EACCES)
+        return state;
+    char *path = under(link->path, "event-channel"), *value = NULL;
+    if (path == NULL)
+        return state;
+    int rc = xids_xs_read(link->xs, &value, NULL, XIDS_XS_NO_TX, path);
+    free(value);
+    free(path);
+    if (rc >= 0) {
+        link->seen = true;
+        link->missing = 0;
+    } else if (link->seen && (rc == -XEN_ENOENT || rc == -XEN_EACCES)) {
+        link->missing++;
+    }
+    return link->missing >= MISSING_MAX ? xids_vchan_peer_died(ch) : state;
 }
 
 void xids_vchan_unlink(struct xids_vchan_link *link)

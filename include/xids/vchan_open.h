@@ -47,6 +47,14 @@ int xids_vchan_connect(struct xids_vchan_link **link, const struct xids_platform
 /* The channel, the link's own. */
 struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link);
 
+/*
+ * As xids_vchan_check_peer; and where the platform may not look (a program in a Linux guest), a client looks at its
+ * server's port in xenstore, which a toolstack removes with the domain: when it was there after the channel was open
+ * and is missing in two calls, the server's domain has died. So call it a second apart or more. Waits for xenstore's
+ * answers.
+ */
+enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link);
+
 /* Closes the channel, and removes the nodes that the link made, with the folders it made if nothing else is in them. */
 void xids_vchan_unlink(struct xids_vchan_link *link);
 

@@ -28,6 +28,7 @@ struct store {
     struct numbers first, then; /* then (if there is a port): after the first try, with an event */
     bool storm;                 /* the server writes its node again and again */
     char token[64], path[128];
+    atomic_bool withdrawn; /* the nodes are there no more */
     atomic_uint reads;
     pthread_t thread;
 };
@@ -73,6 +74,8 @@ static void *serve(void *arg)
             bool changes = s->then.port != NULL && before + 1 == READS_OF_ONE_TRY;
             const struct numbers *now = s->then.port != NULL && before >= READS_OF_ONE_TRY ? &s->then : &s->first;
             const char *value = strstr(payload, "ring-ref") != NULL ? now->ref : now->port;
+            if (atomic_load_explicit(&s->withdrawn, memory_order_relaxed))
+                value = NULL;
             if (value == NULL)
                 put(s, XS_ERROR, h[1], "ENOENT", 7);
             else
@@ -205,6 +208,87 @@ START_TEST(old_numbers_of_anything_are_passed_over)
 }
 END_TEST
 
+/* ---- the death of the server's domain, where the platform may not look ---- */
+
+static int may_not_look(void *ctx, evtchn_port_t port)
+{
+    (void)ctx;
+    (void)port;
+    return -XEN_EACCES;
+}
+
+/* A client's platform in a Linux guest, and a channel over it to a server that does nothing. */
+struct blind {
+    struct store store;
+    struct xids_platform_ops ops;
+    struct xids_platform platform;
+    struct xids_vchan *server;
+    struct xids_vchan_link *link;
+    char port[12], ref[12];
+};
+
+static void blind_open(struct blind *b)
+{
+    struct store *s = &b->store;
+    store_open(s);
+    b->platform = *s->client;
+    b->ops = *s->client->ops;
+    b->ops.evtchn_status = may_not_look;
+    b->platform.ops = &b->ops;
+    b->server = malloc(xids_vchan_size());
+    ck_assert_ptr_nonnull(b->server);
+    ck_assert_int_eq(xids_vchan_server_init(b->server, s->server, 2, 12, 12, 0), 0);
+    (void)snprintf(b->port, sizeof(b->port), "%u", xids_vchan_port(b->server));
+    (void)snprintf(b->ref, sizeof(b->ref), "%u", xids_vchan_ring_ref(b->server));
+    s->first = (struct numbers){b->port, b->ref};
+    ck_assert_int_eq(xids_vchan_connect(&b->link, &b->platform, s->xs, 1, "/local/domain/1/data/vchan/2/x", 0, -1), 0);
+}
+
+static void blind_close(struct blind *b)
+{
+    xids_vchan_unlink(b->link);
+    xids_vchan_fini(b->server);
+    free(b->server);
+    store_close(&b->store);
+}
+
+START_TEST(a_client_that_may_not_look_learns_from_the_store_that_its_server_died)
+{
+    struct blind b = {.store.fd = -1};
+    blind_open(&b);
+    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+    atomic_store_explicit(&b.store.withdrawn, true, memory_order_relaxed);
+    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(xids_vchan_write(xids_vchan_of(b.link), "x", 1), -XEN_ENODEV);
+    blind_close(&b);
+}
+END_TEST
+
+/* As some servers do, which then serve on. */
+START_TEST(a_server_that_takes_its_numbers_back_at_once_is_not_taken_for_dead)
+{
+    struct blind b = {.store.fd = -1};
+    blind_open(&b);
+    atomic_store_explicit(&b.store.withdrawn, true, memory_order_relaxed);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+    blind_close(&b);
+}
+END_TEST
+
+START_TEST(numbers_that_are_there_again_are_no_death)
+{
+    struct blind b = {.store.fd = -1};
+    blind_open(&b);
+    for (int i = 0; i < 5; i++) {
+        atomic_store_explicit(&b.store.withdrawn, i % 2 != 0, memory_order_relaxed);
+        ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+    }
+    blind_close(&b);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan open");
@@ -214,5 +298,10 @@ Suite *xids_suite(void)
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
     tcase_add_test(hostile, old_numbers_of_anything_are_passed_over);
     suite_add_tcase(suite, hostile);
+    TCase *death = tcase_create("death");
+    tcase_add_test(death, a_client_that_may_not_look_learns_from_the_store_that_its_server_died);
+    tcase_add_test(death, a_server_that_takes_its_numbers_back_at_once_is_not_taken_for_dead);
+    tcase_add_test(death, numbers_that_are_there_again_are_no_death);
+    suite_add_tcase(suite, death);
     return suite;
 }

@@ -46,7 +46,12 @@ case_death_destroy() {
     destroyed_under dom0
 }
 
-xen_case death-crash all 120 xids,C,oxenstored "a Linux guest's kernel crashes in the middle of two transfers: dom0's ends learn it"
+xen_case death-destroy-guest all 120 xids "xl destroy in the middle of two transfers: the ends in a Linux guest, which may not ask Xen, learn it"
+case_death_destroy_guest() {
+    agent_guest one pvh && destroyed_under one
+}
+
+xen_case death-crash all 120 xids "a Linux guest's kernel crashes in the middle of two transfers: dom0's ends learn it"
 case_death_crash() {
     local guest connector listener
     guest=$(guest_linux victim pv '
