@@ -65,7 +65,7 @@ case_vchan_largest() {
         pass one dom0 receives 1 "-l 20 -r 20" && pass one dom0 sends 1 "-l 20 -r 20"
 }
 
-xen_case vchan-guests all 180 xids,C,oxenstored "vchan between a PVH and a PV guest, either as server, both ways"
+xen_case vchan-guests all 180 xids "vchan between a PVH and a PV guest, either as server, both ways"
 case_vchan_guests() {
     agent_guest one pvh && agent_guest two pv && four one two 100000
 }
@@ -107,7 +107,7 @@ proxy() {
     echo "$wait MALLOC_PERTURB_=0 timeout $((60 * slower)) vchan-socket-proxy --mode=$1 $2 $3 -"
 }
 
-xen_case vchan-proxy quick 90 xids,C,oxenstored "xids-vchan in dom0 and vchan-socket-proxy in a guest, as server and as client"
+xen_case vchan-proxy quick 90 xids "xids-vchan in dom0 and vchan-socket-proxy in a guest, as server and as client"
 case_vchan_proxy() {
     local guest path
     agent_guest one pvh || return 1
