@@ -113,7 +113,7 @@ case_randomd_unikernel() {
     local domid
     randomd_start && guest_config entropy pvh "$guests/entropy" "" 'memory = 32' 'extra = "pull=1048576"' || return 1
     domid=$(guest_create entropy) && wait_console entropy 30 'bytes pulled' || return 1
-    console entropy
+    console entropy | tr -d '\r' | sed 's/^/@ /'
     prints entropy 1 && console_has entropy "domain $domid: seed fingerprint" &&
         console_has entropy 'first seed after [1-9][0-9]* us, of which' || return 1
     types entropy $'\n' && wait_for 20 prints entropy 2 || return 1
