@@ -492,38 +492,3 @@ int xids_xs_op_domain_path(struct request *r)
     xids_xs_reply(r, path, len + 1);
     return 0;
 }
-
-/* ---- control ---- */
-
-static bool is(const struct xids_xswire_str *arg, const char *word)
-{
-    size_t len = xids_xswire_string(word).len - 1;
-    return arg->len == len && __builtin_memcmp(arg->s, word, len) == 0;
-}
-
-int xids_xs_op_control(struct request *r)
-{
-    static const char help[] = "Control commands:\ncheck\nprint <string>\nhelp\n";
-    struct xids_xs_server *s = r->conn->server;
-    struct xids_xswire_str args[2];
-    unsigned int n = xids_xswire_split(args, 2, NULL, r->msg->payload, r->msg->len);
-    if (n == 0)
-        return -XEN_EINVAL;
-    if (is(&args[0], "help")) {
-        xids_xs_reply(r, help, sizeof(help));
-        return 0;
-    }
-    if (is(&args[0], "check")) {
-        const char *broken = xids_store_check(s->store);
-        const struct xids_xswire_part part = xids_xswire_string(broken == NULL ? "OK" : broken);
-        xids_xs_reply_parts(r, &part, 1);
-        return 0;
-    }
-    if (is(&args[0], "print") && n == 2) {
-        if (s->host.print != NULL)
-            s->host.print(s->host.ctx, args[1].s, args[1].len);
-        xids_xs_reply_ok(r);
-        return 0;
-    }
-    return -XEN_EINVAL;
-}

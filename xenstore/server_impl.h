@@ -173,6 +173,9 @@ int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids
                  size_t *prefix);
 int xids_xs_one_arg(const struct request *r, struct xids_xswire_str *arg);
 
+/* ---- server_control.c ---- */
+int xids_xs_op_control(struct request *r);
+
 /* ---- server_domain.c ---- */
 int xids_xs_op_introduce(struct request *r);
 int xids_xs_op_release(struct request *r);
@@ -180,7 +183,6 @@ int xids_xs_op_resume(struct request *r);
 int xids_xs_op_set_target(struct request *r);
 int xids_xs_op_is_introduced(struct request *r);
 int xids_xs_op_domain_path(struct request *r);
-int xids_xs_op_control(struct request *r);
 /*
  * Before a domain that exists gets rights from a connection: so that it is taken care of when it dies before it is
  * known, and that the rights are not taken away again with those of the last domain of that number.

@@ -60,6 +60,13 @@ struct xids_xs_host {
     bool (*replaced)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
     /* A CONTROL print. NULL: ignored. */
     void (*print)(void *ctx, const char *text, size_t len);
+    /*
+     * A CONTROL command that the server does not know: argv[0] is its name, argc at most 16. Writes the answer, at most
+     * room bytes, and returns its length; a negative errno is the answer. NULL: all are -XEN_EINVAL.
+     */
+    int (*control)(void *ctx, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
+                   unsigned int argc);
+    const char *control_help; /* what "help" says of those commands, lines; may be NULL */
     void *ctx;
 };
 
