@@ -8,10 +8,28 @@
 
 struct domains;
 
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+};
+
+/* What the command line says. */
+struct options {
+    bool no_domain_init;
+    bool foreground;
+    bool print_pid;
+    enum log_level log_level;
+    const char *pid_file;
+    const char *control_path;
+    struct xids_xs_limits limits;
+};
+
 struct daemon {
+    const struct options *options;
     uv_loop_t loop;
     struct xids_xs_server *server;
-    struct xids_xs_limits limits;
     uv_poll_t listen_poll;
     int listen_fd;
     uv_check_t flush;
@@ -19,19 +37,18 @@ struct daemon {
     uv_signal_t term, interrupt;
     uv_pipe_t control;
     bool control_open;
-    const char *control_path;
     const char *socket_path;
-    const char *pid_file;
     struct domains *domains; /* NULL with --no-domain-init */
     uint64_t accepted;
 };
 
-enum log_level {
-    LOG_LEVEL_ERROR,
-    LOG_LEVEL_WARNING,
-    LOG_LEVEL_INFO,
-    LOG_LEVEL_DEBUG,
-};
+/* The exit status for a command line that is wrong. */
+#define EXIT_USAGE 2
+
+/* ---- xenstored_options.c ---- */
+
+/* Sets all of *o, whose texts are argv's. -1: go on, else the exit status; says why. */
+int options_parse(struct options *o, int argc, char **argv);
 
 /* ---- xenstored_log.c ---- */
 void log_open(enum log_level level, bool to_syslog);

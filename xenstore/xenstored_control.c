@@ -123,21 +123,21 @@ static void on_control(uv_stream_t *listener, int status)
 
 int control_open(struct daemon *d)
 {
-    if (d->control_path == NULL)
+    if (d->options->control_path == NULL)
         return 0;
     int rc = uv_pipe_init(&d->loop, &d->control, 0);
     if (rc < 0)
         return rc;
     d->control_open = true;
     d->control.data = d;
-    (void)unlink(d->control_path);
+    (void)unlink(d->options->control_path);
     mode_t mask = umask(0177);
-    rc = uv_pipe_bind(&d->control, d->control_path);
+    rc = uv_pipe_bind(&d->control, d->options->control_path);
     (void)umask(mask);
     if (rc == 0)
         rc = uv_listen((uv_stream_t *)&d->control, 8, on_control);
     if (rc < 0)
-        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->control_path, uv_strerror(rc));
+        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->options->control_path, uv_strerror(rc));
     return rc;
 }
 
@@ -155,5 +155,5 @@ void control_close(struct daemon *d)
     d->control_open = false;
     uv_walk(&d->loop, close_session, d);
     uv_close((uv_handle_t *)&d->control, NULL);
-    (void)unlink(d->control_path);
+    (void)unlink(d->options->control_path);
 }

@@ -107,6 +107,14 @@ kill_hard() {
 }
 tap_ok "a socket left by a killed daemon is replaced" kill_hard
 tap_ok "and the new daemon ends cleanly too" stop
-tap_ok "an unknown option is refused" fails "$daemon" --nonsense
+exits() {
+    local want=$1 got=0
+    shift
+    "$@" </dev/null || got=$?
+    [ "$got" -eq "$want" ] || { echo "exit status $got"; return 1; }
+}
+tap_ok "an unknown option is refused with status 2" exits 2 "$daemon" --nonsense
+tap_ok "a bad value is refused with status 2" exits 2 "$daemon" -D -N --entry-nb=many
+tap_ok "an argument is refused with status 2" exits 2 "$daemon" -D -N argument
 tap_ok "without a hypervisor it says so, unless -D" fails "$daemon" -N
 tap_done

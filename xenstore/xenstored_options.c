@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The command line, which is C xenstored's and more. A row of the table below is an option.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xenstore/xenstored.h"
+
+enum kind {
+    FLAG,    /* a bool becomes true */
+    NUMBER,  /* a uint32_t; 0 is no limit */
+    TEXT,    /* a const char * */
+    CALL,    /* what the function makes of it */
+    IGNORED, /* accepted, so that scripts for C xenstored work; nobody should believe that it does anything */
+};
+
+struct setting {
+    const char *name;
+    int letter;        /* 0: it has none */
+    const char *value; /* what to call its value in the help, NULL: it has none */
+    enum kind kind;
+    size_t at; /* in struct options */
+    bool (*set)(struct options *o, const char *value);
+    const char *help; /* NULL: not shown */
+};
+
+#define IN(field) offsetof(struct options, field)
+
+static bool number(uint32_t *value, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long v = strtoul(text, &end, 10);
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || v > UINT32_MAX)
+        return false;
+    *value = v == 0 ? UINT32_MAX : (uint32_t)v; /* C xenstored: 0 is no limit */
+    return true;
+}
+
+static bool set_quota(struct options *o, const char *assignment)
+{
+    struct xids_xs_limits *l = &o->limits;
+    const struct {
+        const char *name;
+        uint32_t *limit;
+    } quotas[] = {
+        {"nodes", &l->store.nodes},
+        {"node-size", &l->store.node_size},
+        {"node-permissions", &l->store.perms},
+        {"transaction-nodes", &l->store.tx_nodes},
+        {"watches", &l->watches},
+        {"transactions", &l->transactions},
+        {"outstanding", &l->outstanding},
+        {"path-max", &l->path_max},
+    };
+    const char *eq = strchr(assignment, '=');
+    uint32_t ignored;
+    if (eq == NULL || !number(&ignored, eq + 1))
+        return false;
+    for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++) {
+        if (strlen(quotas[i].name) == (size_t)(eq - assignment) &&
+            strncmp(quotas[i].name, assignment, (size_t)(eq - assignment)) == 0)
+            return number(quotas[i].limit, eq + 1);
+    }
+    return strncmp(assignment, "memory=", 7) == 0;
+}
+
+static bool set_log_level(struct options *o, const char *value)
+{
+    return log_level_parse(&o->log_level, value);
+}
+
+static bool set_verbose(struct options *o, const char *value)
+{
+    (void)value;
+    o->log_level = LOG_LEVEL_DEBUG;
+    return true;
+}
+
+static const struct setting settings[] = {
+    {"no-domain-init", 'D', NULL, FLAG, IN(no_domain_init), NULL, "serve the socket alone, without a hypervisor"},
+    {"no-fork", 'N', NULL, FLAG, IN(foreground), NULL, "stay in the foreground"},
+    {"foreground", 0, NULL, FLAG, IN(foreground), NULL, "the same"},
+    {"pid-file", 'F', "FILE", TEXT, IN(pid_file), NULL, "write the process id there"},
+    {"output-pid", 'P', NULL, FLAG, IN(print_pid), NULL, "print the process id"},
+    {"verbose", 'V', NULL, CALL, 0, set_verbose, "log more: --log-level debug"},
+    {"log-level", 0, "LEVEL", CALL, 0, set_log_level, "error, warning, info or debug"},
+    {"control", 0, "PATH", TEXT, IN(control_path), NULL, "answer \"status\" on this unix socket"},
+    {"entry-nb", 'E', "N", NUMBER, IN(limits.store.nodes), NULL, "a guest's limits: nodes,"},
+    {"entry-size", 'S', "N", NUMBER, IN(limits.store.node_size), NULL, "bytes of a node,"},
+    {"watch-nb", 'W', "N", NUMBER, IN(limits.watches), NULL, "watches,"},
+    {"transaction", 't', "N", NUMBER, IN(limits.transactions), NULL, "transactions,"},
+    {"perm-nb", 'A', "N", NUMBER, IN(limits.store.perms), NULL, "permissions of a node,"},
+    {"path-max", 'M', "N", NUMBER, IN(limits.path_max), NULL, "bytes of a path"},
+    {"quota", 'Q', "NAME=N", CALL, 0, set_quota, "the same by name"},
+    {"quota-soft", 'q', "NAME=N", IGNORED, 0, NULL, NULL},
+    {"trace-file", 'T', "FILE", IGNORED, 0, NULL, NULL},
+    {"trace-control", 'c', "SWITCH", IGNORED, 0, NULL, NULL},
+    {"timeout", 'w', "NAME=N", IGNORED, 0, NULL, NULL},
+    {"no-recovery", 'R', NULL, IGNORED, 0, NULL, NULL},
+    {"internal-db", 'I', NULL, IGNORED, 0, NULL, NULL},
+    {"keep-orphans", 'K', NULL, IGNORED, 0, NULL, NULL},
+    {"event", 'e', "PORT", IGNORED, 0, NULL, NULL},
+    {"master-domid", 'm', "DOMID", IGNORED, 0, NULL, NULL},
+    {"priv-domid", 'p', "DOMID", IGNORED, 0, NULL, NULL},
+    {"live-update", 'U', NULL, IGNORED, 0, NULL, NULL},
+};
+
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+/* What getopt_long returns for a row is its letter, or its number beyond all letters. */
+enum {
+    LONG_ONLY = 256,
+    OPT_HELP = 'H',
+    OPT_VERSION = LONG_ONLY + 1000,
+};
+
+/* C xenstored's -I has a value that need not be there. */
+static int has_value(const struct setting *s)
+{
+    if (s->letter == 'I')
+        return optional_argument;
+    return s->value != NULL ? required_argument : no_argument;
+}
+
+static void usage(FILE *to)
+{
+    (void)fputs("usage: xids-xenstored [options]\n", to);
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *s = &settings[i];
+        char letter[] = {'-', (char)s->letter, ',', '\0'};
+        if (s->help != NULL)
+            (void)fprintf(to, "  %3s --%s%s%-*s  %s\n", s->letter != 0 ? letter : "", s->name,
+                          s->value != NULL ? " " : "", (int)(24 - strlen(s->name) - (s->value != NULL ? 1 : 0)),
+                          s->value != NULL ? s->value : "", s->help);
+    }
+    (void)fputs("  -H, --help\n      --version\n"
+                "xids-xenstored(8) tells more.\n",
+                to);
+}
+
+static bool apply(struct options *o, const struct setting *s, const char *value)
+{
+    void *at = (char *)o + s->at;
+    switch (s->kind) {
+    case FLAG:
+        *(bool *)at = true;
+        return true;
+    case NUMBER:
+        return number(at, value);
+    case TEXT:
+        *(const char **)at = value;
+        return true;
+    case CALL:
+        return s->set(o, value);
+    case IGNORED:
+    default:
+        (void)fprintf(stderr, "xids-xenstored: option --%s has no effect here\n", s->name);
+        return true;
+    }
+}
+
+struct parser {
+    struct option longs[SETTINGS + 3];
+    char shorts[3 * SETTINGS + 3];
+};
+
+static void parser_make(struct parser *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *s = &settings[i];
+        p->longs[i] = (struct option){s->name, has_value(s), NULL, s->letter != 0 ? s->letter : LONG_ONLY + (int)i};
+        if (s->letter == 0)
+            continue;
+        p->shorts[n++] = (char)s->letter;
+        for (int colon = 0; colon < has_value(s); colon++)
+            p->shorts[n++] = ':';
+    }
+    p->shorts[n++] = OPT_HELP;
+    p->shorts[n] = '\0';
+    p->longs[SETTINGS] = (struct option){"help", no_argument, NULL, OPT_HELP};
+    p->longs[SETTINGS + 1] = (struct option){"version", no_argument, NULL, OPT_VERSION};
+    p->longs[SETTINGS + 2] = (struct option){NULL, 0, NULL, 0};
+}
+
+static const struct setting *find(int opt)
+{
+    for (size_t i = 0; i < SETTINGS; i++) {
+        if (opt == (settings[i].letter != 0 ? settings[i].letter : LONG_ONLY + (int)i))
+            return &settings[i];
+    }
+    return NULL;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+    struct parser p;
+    int opt;
+    *o = (struct options){.log_level = LOG_LEVEL_INFO, .limits = xids_xs_limits_default};
+    parser_make(&p);
+    while ((opt = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
+        const struct setting *s = find(opt);
+        if (opt == OPT_HELP) {
+            usage(stdout);
+            return EXIT_SUCCESS;
+        }
+        if (opt == OPT_VERSION) {
+            (void)puts("xids-xenstored (xids) " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        }
+        if (s == NULL) {
+            usage(stderr);
+            return EXIT_USAGE;
+        }
+        if (!apply(o, s, optarg)) {
+            (void)fprintf(stderr, "xids-xenstored: bad value for --%s: %s\n", s->name, optarg);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "xids-xenstored: unexpected argument: %s\n", argv[optind]);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
