@@ -13,6 +13,7 @@
 struct bench {
     char *name;
     struct json_object *rows;
+    const char *only; /* or NULL: all cases */
     bool quick;
     bool failed;
 };
@@ -27,6 +28,7 @@ struct bench *bench_open(const char *name)
     bench->name = strdup(name);
     bench->rows = json_object_new_array();
     bench->quick = getenv("XIDS_BENCH_QUICK") != NULL;
+    bench->only = getenv("XIDS_BENCH_ONLY");
     if (!bench->name || !bench->rows) {
         free(bench->name);
         free(bench);
@@ -38,6 +40,18 @@ struct bench *bench_open(const char *name)
 bool bench_quick(const struct bench *bench)
 {
     return bench->quick;
+}
+
+bool bench_wanted(const struct bench *bench, const char *case_name)
+{
+    size_t len = strlen(case_name);
+    const char *at = bench->only;
+
+    while (at && (strncmp(at, case_name, len) != 0 || (at[len] != ',' && at[len] != '\0'))) {
+        at = strchr(at, ',');
+        at = at ? at + 1 : NULL;
+    }
+    return !bench->only || at;
 }
 
 uint64_t bench_now(void)
@@ -70,8 +84,12 @@ static double ratio_of(enum bench_better better, double ours, double peer)
 void bench_row(struct bench *bench, const char *case_name, const char *unit, enum bench_better better, double ours,
                double peer, const char *peer_name)
 {
-    struct json_object *row = json_object_new_object();
     double ratio = peer_name ? ratio_of(better, ours, peer) : (double)NAN;
+
+    if (!bench_wanted(bench, case_name)) {
+        return;
+    }
+    struct json_object *row = json_object_new_object();
 
     /* JSON has no infinity: a comparison with nothing has no ratio. */
     json_object_object_add(row, "case", json_object_new_string(case_name));
@@ -90,6 +108,9 @@ int bench_compare(struct bench *bench, const char *case_name, const char *unit, 
     double ours;
     int rc = -1;
 
+    if (!bench_wanted(bench, case_name)) {
+        return 0;
+    }
     if (bench->quick) {
         rounds = 1;
     }
@@ -182,6 +203,10 @@ int bench_close(struct bench *bench)
     print_table(bench);
 
     bool failed = write_file(bench) != 0 || bench->failed;
+    if (bench->only && json_object_array_length(bench->rows) == 0) {
+        (void)fprintf(stderr, "bench %s: nothing is called %s\n", bench->name, bench->only);
+        failed = true;
+    }
 
     json_object_put(bench->rows);
     free(bench->name);

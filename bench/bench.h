@@ -31,12 +31,19 @@ struct bench_side {
 
 /*
  * Begins the suite called name. Returns NULL when memory is out. Options come from the environment: with
- * XIDS_BENCH_QUICK set, every case runs one short round (see bench_quick).
+ * XIDS_BENCH_QUICK set, every case runs one short round (see bench_quick); with XIDS_BENCH_ONLY set, names of cases
+ * with commas between them, only these are measured (see bench_wanted).
  */
 struct bench *bench_open(const char *name);
 
 /* Whether a quick run was asked for, which only shows that the benchmark works. Programs then shrink their loops. */
 bool bench_quick(const struct bench *bench);
+
+/*
+ * Whether a case was asked for. bench_compare and bench_row look for themselves and pass over what was not; ask before
+ * work that only some cases need. A suite of which nothing was measured fails.
+ */
+bool bench_wanted(const struct bench *bench, const char *case_name);
 
 /*
  * Measures one case: each round runs every side once, in turn, so that a slow moment of the machine hurts all alike;

@@ -16,6 +16,7 @@ static void begin(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     ck_assert_int_eq(setenv("XIDS_BENCH_DIR", dir, 1), 0);
     (void)unsetenv("XIDS_BENCH_QUICK");
+    (void)unsetenv("XIDS_BENCH_ONLY");
     (void)snprintf(path, sizeof(path), "%s/suite.json", dir);
 }
 
@@ -189,6 +190,41 @@ START_TEST(a_quick_run_measures_one_round)
 }
 END_TEST
 
+START_TEST(only_the_cases_asked_for_are_measured)
+{
+    const double one[] = {6};
+    struct script asked = {one, 0}, other = {one, 0};
+    const struct bench_side side = {"ours", play, &asked}, unasked = {"ours", play, &other};
+
+    ck_assert_int_eq(setenv("XIDS_BENCH_ONLY", "read-all,write", 1), 0);
+
+    struct bench *bench = bench_open("suite");
+
+    ck_assert(!bench_wanted(bench, "read"));
+    ck_assert(!bench_wanted(bench, "all"));
+    ck_assert_int_eq(bench_compare(bench, "read", "1/s", BENCH_HIGHER, 1, &unasked, 1), 0);
+    ck_assert_int_eq(bench_compare(bench, "write", "1/s", BENCH_HIGHER, 1, &side, 1), 0);
+    bench_row(bench, "read", "1/s", BENCH_HIGHER, 1, 0, NULL);
+    bench_row(bench, "read-all", "1/s", BENCH_HIGHER, 1, 0, NULL);
+    ck_assert_int_eq(bench_close(bench), 0);
+    ck_assert_uint_eq(other.next, 0);
+
+    struct json_object *rows = json_object_from_file(path);
+
+    ck_assert_uint_eq(json_object_array_length(rows), 2);
+    ck_assert_str_eq(text(rows, 0, "case"), "write");
+    ck_assert_str_eq(text(rows, 1, "case"), "read-all");
+    json_object_put(rows);
+}
+END_TEST
+
+START_TEST(a_case_that_does_not_exist_fails_the_suite)
+{
+    ck_assert_int_eq(setenv("XIDS_BENCH_ONLY", "raed", 1), 0);
+    ck_assert_int_ne(bench_close(bench_open("suite")), 0);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_written_fails_the_suite)
 {
     ck_assert_int_eq(setenv("XIDS_BENCH_DIR", "/nonexistent", 1), 0);
@@ -211,6 +247,8 @@ Suite *xids_suite(void)
     tcase_add_test(tc, a_comparison_with_nothing_has_no_ratio);
     tcase_add_test(tc, a_side_that_fails_leaves_no_row_and_fails_the_suite);
     tcase_add_test(tc, a_quick_run_measures_one_round);
+    tcase_add_test(tc, only_the_cases_asked_for_are_measured);
+    tcase_add_test(tc, a_case_that_does_not_exist_fails_the_suite);
     tcase_add_test(tc, a_file_that_cannot_be_written_fails_the_suite);
     suite_add_tcase(suite, tc);
     return suite;
