@@ -25,7 +25,8 @@ void xids_xs_put(struct xids_xs_server *s, void *mem, size_t size)
 
 static int build(struct xids_xs_server *s, const struct xids_xs_server_config *config)
 {
-    struct xids_store_config sc = {.alloc = s->alloc, .changed = xids_xs_fire, .ctx = s};
+    struct xids_store_config sc = {
+        .alloc = s->alloc, .owner = config->privileged_domid, .changed = xids_xs_fire, .ctx = s};
     __builtin_memcpy(sc.seed, config->seed, sizeof(sc.seed));
     int rc = xids_store_new(&s->store, &sc);
     if (rc < 0)
@@ -52,6 +53,8 @@ int xids_xs_server_new(struct xids_xs_server **server, const struct xids_xs_serv
     s->limits = config->limits != NULL ? *config->limits : xids_xs_limits_default;
     if (config->host != NULL)
         s->host = *config->host;
+    s->own_domid = config->own_domid;
+    s->privileged_domid = config->privileged_domid;
     int rc = build(s, config);
     if (rc < 0) {
         xids_xs_server_free(s);
@@ -96,6 +99,11 @@ void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_
     *stats = s->stats;
 }
 
+bool xids_xs_lasting(const struct xids_xs_server *s, uint16_t domid)
+{
+    return domid == s->own_domid || domid == s->privileged_domid;
+}
+
 /* ---- connections ---- */
 
 int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid, bool ring)
@@ -114,8 +122,8 @@ int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void 
     c->server = s;
     c->data = data;
     c->ring = ring;
-    c->who =
-        (struct xids_store_who){.domid = domid, .target = -1, .privileged = domid == 0, .limits = &s->limits.store};
+    c->who = (struct xids_store_who){
+        .domid = domid, .target = -1, .privileged = domid == s->privileged_domid, .limits = &s->limits.store};
     c->ready_next = c->ready_prev = c;
     c->pending_last = &c->pending;
     c->overflow_last = &c->overflow;
@@ -183,7 +191,7 @@ void xids_xs_conn_free(struct xids_xs_conn *conn)
 
 int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data)
 {
-    return xids_xs_conn_new(s, conn, data, 0, false);
+    return xids_xs_conn_new(s, conn, data, s->own_domid, false);
 }
 
 void xids_xs_server_disconnect(struct xids_xs_conn *conn)

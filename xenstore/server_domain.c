@@ -302,7 +302,8 @@ static struct xids_xs_conn *known_by(const struct xids_xs_conn *from, uint16_t d
 {
     struct xids_xs_server *s = from->server;
     struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
-    if (c == NULL || c == from || domid == 0 || s->host.replaced == NULL || !s->host.replaced(s->host.ctx, c, domid))
+    if (c == NULL || c == from || xids_xs_lasting(s, domid) || s->host.replaced == NULL ||
+        !s->host.replaced(s->host.ctx, c, domid))
         return c;
     xids_xs_server_release(s, domid);
     return NULL;
@@ -362,7 +363,7 @@ static void forget_in_transactions(const struct xids_xs_conn *c, uint16_t domid)
 void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
 {
     struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
-    if (domid == 0 || (c == NULL && !is_awaited(s, domid)))
+    if (xids_xs_lasting(s, domid) || (c == NULL && !is_awaited(s, domid)))
         return;
     struct forgotten *f = c != NULL ? c->forgotten : xids_xs_get(s, sizeof(*f)), **last = &s->forgotten;
     if (f == NULL)
@@ -418,7 +419,7 @@ static int known_domain(struct xids_xs_conn **conn, const struct request *r, con
                         bool own)
 {
     uint16_t domid = 0;
-    if (domid_arg(&domid, arg) < 0 || (domid == 0 && !own))
+    if (domid_arg(&domid, arg) < 0 || (!own && xids_xs_lasting(r->conn->server, domid)))
         return -XEN_EINVAL;
     *conn = xids_xs_server_domain(r->conn->server, domid);
     return *conn != NULL ? 0 : -XEN_ENOENT;

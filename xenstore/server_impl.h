@@ -109,6 +109,7 @@ struct xids_xs_server {
     struct xids_alloc alloc;
     struct xids_xs_host host;
     struct xids_xs_limits limits;
+    uint16_t own_domid, privileged_domid;
     struct xids_store *store;
     struct xids_store_path *path, *path2, *event_path;
     struct xids_xs_conn *sockets, *rings;
@@ -143,6 +144,8 @@ void xids_xs_conn_free(struct xids_xs_conn *conn);
 void xids_xs_conn_reset(struct xids_xs_conn *conn);
 bool xids_xs_conn_owes(const struct xids_xs_conn *conn);
 void xids_xs_drop_transactions(struct xids_xs_conn *conn);
+/* Whether the server cannot be without the domain: it is its own or the privileged one. */
+bool xids_xs_lasting(const struct xids_xs_server *s, uint16_t domid);
 
 /* ---- server_out.c ---- */
 int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room);

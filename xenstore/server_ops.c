@@ -176,7 +176,7 @@ static int op_get_perms(struct request *r)
 /* Nothing may be granted to a domain that does not exist: the next one with that number would have it. */
 static bool unknown(const struct xids_xs_server *s, uint16_t domid)
 {
-    return domid != XIDS_XS_DOMID_ANY && domid != 0 && xids_xs_server_domain(s, domid) == NULL &&
+    return domid != XIDS_XS_DOMID_ANY && !xids_xs_lasting(s, domid) && xids_xs_server_domain(s, domid) == NULL &&
            s->host.exists != NULL && !s->host.exists(s->host.ctx, domid);
 }
 
@@ -210,7 +210,8 @@ static int op_set_perms(struct request *r)
         return -XEN_EINVAL;
     for (unsigned int i = 0; i < count; i++) {
         uint16_t domid = s->perms[i].domid;
-        bool counts = (s->perms[i].access & XIDS_STORE_IGNORED) == 0 && domid != 0 && domid != XIDS_XS_DOMID_ANY;
+        bool counts =
+            (s->perms[i].access & XIDS_STORE_IGNORED) == 0 && !xids_xs_lasting(s, domid) && domid != XIDS_XS_DOMID_ANY;
         int rc = counts ? xids_xs_give_rights(r->conn, domid) : 0;
         if (rc < 0)
             return rc;

@@ -23,6 +23,9 @@ struct options {
     enum log_level log_level;
     const char *pid_file;
     const char *control_path;
+    uint32_t own_domid;        /* the domain that we are in */
+    uint32_t privileged_domid; /* the one that may do everything */
+    uint32_t event_port;       /* its port for its ring, when we are in another; 0: none */
     struct xids_xs_limits limits;
 };
 
@@ -70,7 +73,8 @@ void control_close(struct daemon *d);
 
 /* ---- xenstored_domains.c ---- */
 
-/* Opens the hypervisor and brings in domain 0 when it has a ring. Fills in the host's functions before that. */
+/* Opens the hypervisor and fills in the host's functions, whose context is d; then brings in the domains that need no
+ * INTRODUCE: our own, when its kernel has a ring for us, and the privileged one. */
 int domains_open(struct daemon *d, struct xids_xs_host *host);
 int domains_start(struct daemon *d);
 void domains_close(struct daemon *d);

@@ -21,7 +21,7 @@
 struct domain {
     void XIDS_PEER *page;
     evtchn_port_t port;
-    bool mapped; /* by grant; domain 0's ring is not */
+    bool mapped; /* by grant; our own domain's ring is not */
     bool described;
     xen_domain_handle_t handle; /* if described: when it was last introduced */
 };
@@ -35,7 +35,7 @@ struct domains {
     /* Which connection a port belongs to. */
     struct xids_xs_conn **by_port;
     size_t ports;
-    void *own_ring; /* domain 0's */
+    void *own_ring; /* our own domain's */
 };
 
 static int remember_port(struct domains *m, evtchn_port_t port, struct xids_xs_conn *conn)
@@ -79,9 +79,13 @@ static int bind_port(struct domains *m, struct domain *dom, struct xids_xs_conn 
 
 /* ---- what the server asks ---- */
 
-static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+static struct domains *domains_of(void *ctx)
 {
-    struct domains *m = ctx;
+    return ((struct daemon *)ctx)->domains;
+}
+
+static void let_go(struct domains *m, struct xids_xs_conn *conn, uint16_t domid)
+{
     const struct xids_platform *p = m->platform;
     struct domain *dom = xids_xs_conn_data(conn);
     if (dom == NULL)
@@ -92,6 +96,11 @@ static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     free(dom);
     xids_xs_conn_set_data(conn, NULL);
     log_msg(LOG_LEVEL_DEBUG, "domain %u released", domid);
+}
+
+static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
+{
+    let_go(domains_of(ctx), conn, domid);
 }
 
 static bool describe(const struct domains *m, xc_domaininfo_t *info, uint16_t domid)
@@ -122,14 +131,14 @@ static bool is_another(const struct domains *m, const struct domain *dom, const 
 
 static bool host_replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 {
-    const struct domains *m = ctx;
+    const struct domains *m = domains_of(ctx);
     xc_domaininfo_t info;
     return describe(m, &info, domid) && is_another(m, xids_xs_conn_data(conn), &info);
 }
 
 static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
 {
-    struct domains *m = ctx;
+    struct domains *m = domains_of(ctx);
     const struct xids_platform *p = m->platform;
     const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
     struct domain *dom = calloc(1, sizeof(*dom));
@@ -144,7 +153,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
     xids_xs_conn_set_data(conn, dom);
     if (rc < 0) {
         log_msg(LOG_LEVEL_WARNING, "domain %u cannot be introduced: %s", domid, strerror(-rc));
-        host_release(m, conn, domid);
+        let_go(m, conn, domid);
         return rc;
     }
     *page = dom->page;
@@ -154,7 +163,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
 
 static int host_rebind(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
 {
-    struct domains *m = ctx;
+    struct domains *m = domains_of(ctx);
     struct domain *dom = xids_xs_conn_data(conn);
     if (dom == NULL)
         return -XEN_EINVAL;
@@ -165,7 +174,7 @@ static int host_rebind(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uin
 
 static void host_notify(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 {
-    struct domains *m = ctx;
+    struct domains *m = domains_of(ctx);
     const struct domain *dom = xids_xs_conn_data(conn);
     (void)domid;
     if (dom != NULL && dom->port != 0)
@@ -174,7 +183,7 @@ static void host_notify(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 
 static bool host_exists(void *ctx, uint16_t domid)
 {
-    struct domains *m = ctx;
+    struct domains *m = domains_of(ctx);
     xc_dominfo_t info;
     return xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid && !info.dying;
 }
@@ -189,7 +198,7 @@ struct living {
 static void release_if_dead(void *ctx, uint16_t domid)
 {
     const struct living *l = ctx;
-    if (domid != 0 && domid < 0x8000 && (l->bits[domid / 8] & (1u << (domid % 8))) == 0)
+    if (domid < 0x8000 && (l->bits[domid / 8] & (1u << (domid % 8))) == 0)
         xids_xs_server_release(l->server, domid);
 }
 
@@ -206,7 +215,7 @@ static void look_for_the_dead(struct domains *m)
             uint32_t flags = info[i].flags;
             uint16_t domid = info[i].domain;
             struct xids_xs_conn *conn = xids_xs_server_domain(server, domid);
-            if (domid != 0 && conn != NULL && is_another(m, xids_xs_conn_data(conn), &info[i]))
+            if (conn != NULL && is_another(m, xids_xs_conn_data(conn), &info[i]))
                 xids_xs_server_release(server, domid);
             if ((flags & XEN_DOMINF_dying) == 0 && domid < 0x8000)
                 living.bits[domid / 8] |= (uint8_t)(1u << (domid % 8));
@@ -241,7 +250,7 @@ static void on_ports(uv_poll_t *poll, int status, int events)
     flush_output(m->daemon);
 }
 
-/* ---- domain 0 ---- */
+/* ---- the domains that nobody introduces ---- */
 
 static int read_port(const char *path, uint32_t *port)
 {
@@ -253,7 +262,7 @@ static int read_port(const char *path, uint32_t *port)
     return n == 1 ? 0 : -XEN_EINVAL;
 }
 
-/* The ring that domain 0's kernel has set aside for the store that runs in it. */
+/* The ring that our own kernel has set aside for the store that runs above it. */
 static int own_ring_open(struct domains *m)
 {
     const struct xids_platform *p = m->platform;
@@ -284,6 +293,34 @@ static int own_ring_open(struct domains *m)
     return bind_port(m, dom, conn, (uint16_t)p->domid, port);
 }
 
+/* The privileged domain, when it is another: whoever has made us has told both of us the port. */
+static int privileged_open(struct domains *m)
+{
+    const struct options *o = m->daemon->options;
+    const struct xids_platform *p = m->platform;
+    const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
+    const uint16_t domid = (uint16_t)o->privileged_domid;
+    struct xids_xs_conn *conn;
+    if (o->privileged_domid == o->own_domid || o->event_port == 0)
+        return 0;
+    struct domain *dom = calloc(1, sizeof(*dom));
+    if (dom == NULL)
+        return -XEN_ENOMEM;
+    int rc = p->ops->map(p->ctx, &dom->page, &ref, domid, 1, 0, NULL);
+    if (rc < 0) {
+        free(dom);
+        return rc;
+    }
+    dom->mapped = true;
+    rc = xids_xs_server_introduce(m->daemon->server, &conn, dom, domid, dom->page, false);
+    if (rc < 0) {
+        (void)p->ops->unmap(p->ctx, dom->page, 1);
+        free(dom);
+        return rc;
+    }
+    return bind_port(m, dom, conn, domid, o->event_port);
+}
+
 int domains_open(struct daemon *d, struct xids_xs_host *host)
 {
     struct domains *m = calloc(1, sizeof(*m));
@@ -292,7 +329,7 @@ int domains_open(struct daemon *d, struct xids_xs_host *host)
     d->domains = m;
     m->daemon = d;
     /* The store cannot ask itself which domain it is in. */
-    int rc = xids_platform_xen_open_as(&m->platform, 0, XIDS_PLATFORM_XEN_NO_STATUS);
+    int rc = xids_platform_xen_open_as(&m->platform, (domid_t)d->options->own_domid, XIDS_PLATFORM_XEN_NO_STATUS);
     if (rc < 0) {
         log_msg(LOG_LEVEL_ERROR, "no hypervisor (--no-domain-init serves the socket alone): %s", strerror(-rc));
         return rc;
@@ -306,7 +343,6 @@ int domains_open(struct daemon *d, struct xids_xs_host *host)
     host->notify = host_notify;
     host->exists = host_exists;
     host->replaced = host_replaced;
-    host->ctx = m;
     return 0;
 }
 
@@ -322,7 +358,13 @@ int domains_start(struct daemon *d)
     m->virq = (evtchn_port_t)rc;
     rc = own_ring_open(m);
     if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "domain 0's ring cannot be served: %s", strerror(-rc));
+        log_msg(LOG_LEVEL_ERROR, "our own domain's ring cannot be served: %s", strerror(-rc));
+        return rc;
+    }
+    rc = privileged_open(m);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "the ring of domain %u cannot be served: %s", d->options->privileged_domid,
+                strerror(-rc));
         return rc;
     }
     rc = uv_poll_init(&d->loop, &m->poll, xids_platform_xen_event_fd(m->platform));
@@ -337,7 +379,7 @@ static void host_forget(void *ctx, uint16_t domid)
     struct domains *m = ctx;
     struct xids_xs_conn *conn = xids_xs_server_domain(m->daemon->server, domid);
     if (conn != NULL)
-        host_release(m, conn, domid);
+        let_go(m, conn, domid);
 }
 
 void domains_close(struct daemon *d)

@@ -127,8 +127,11 @@ static void print(void *ctx, const char *text, size_t len)
 
 static int make_server(struct daemon *d, const struct xids_xs_host *host)
 {
-    struct xids_xs_server_config config = {
-        .alloc = {.get = heap_get, .put = heap_put}, .limits = &d->options->limits, .host = host};
+    struct xids_xs_server_config config = {.alloc = {.get = heap_get, .put = heap_put},
+                                           .limits = &d->options->limits,
+                                           .host = host,
+                                           .own_domid = (uint16_t)d->options->own_domid,
+                                           .privileged_domid = (uint16_t)d->options->privileged_domid};
     if (getrandom(config.seed, sizeof(config.seed), 0) != (ssize_t)sizeof(config.seed))
         return -EIO;
     return xids_xs_server_new(&d->server, &config);
@@ -143,7 +146,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static int start(struct daemon *d)
 {
-    struct xids_xs_host host = {.print = print};
+    struct xids_xs_host host = {.print = print, .ctx = d};
     int rc = uv_loop_init(&d->loop);
     if (rc < 0)
         return rc;

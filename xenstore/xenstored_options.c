@@ -16,6 +16,8 @@
 enum kind {
     FLAG,    /* a bool becomes true */
     NUMBER,  /* a uint32_t; 0 is no limit */
+    COUNT,   /* a uint32_t as it is */
+    DOMID,   /* the same, of a domain */
     TEXT,    /* a const char * */
     CALL,    /* what the function makes of it */
     IGNORED, /* accepted, so that scripts for C xenstored work; nobody should believe that it does anything */
@@ -33,14 +35,23 @@ struct setting {
 
 #define IN(field) offsetof(struct options, field)
 
-static bool number(uint32_t *value, const char *text)
+static bool count(uint32_t *value, const char *text, uint32_t most)
 {
     char *end;
     errno = 0;
     unsigned long v = strtoul(text, &end, 10);
-    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || v > UINT32_MAX)
+    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || v > most)
         return false;
-    *value = v == 0 ? UINT32_MAX : (uint32_t)v; /* C xenstored: 0 is no limit */
+    *value = (uint32_t)v;
+    return true;
+}
+
+static bool number(uint32_t *value, const char *text)
+{
+    if (!count(value, text, UINT32_MAX))
+        return false;
+    if (*value == 0)
+        *value = UINT32_MAX; /* as in C xenstored */
     return true;
 }
 
@@ -70,6 +81,16 @@ static bool set_quota(struct options *o, const char *assignment)
             return number(quotas[i].limit, eq + 1);
     }
     return strncmp(assignment, "memory=", 7) == 0;
+}
+
+/* Nobody waits for a watcher here, so that there is nothing to be timed. */
+static bool set_timeout(struct options *o, const char *assignment)
+{
+    static const char what[] = "watch-event=";
+    uint32_t ignored;
+    (void)o;
+    return strncmp(assignment, what, sizeof(what) - 1) == 0 &&
+           count(&ignored, assignment + sizeof(what) - 1, INT32_MAX);
 }
 
 static bool set_log_level(struct options *o, const char *value)
@@ -103,13 +124,13 @@ static const struct setting settings[] = {
     {"quota-soft", 'q', "NAME=N", IGNORED, 0, NULL, NULL},
     {"trace-file", 'T', "FILE", IGNORED, 0, NULL, NULL},
     {"trace-control", 'c', "SWITCH", IGNORED, 0, NULL, NULL},
-    {"timeout", 'w', "NAME=N", IGNORED, 0, NULL, NULL},
+    {"timeout", 'w', "NAME=N", CALL, 0, set_timeout, NULL},
     {"no-recovery", 'R', NULL, IGNORED, 0, NULL, NULL},
     {"internal-db", 'I', NULL, IGNORED, 0, NULL, NULL},
     {"keep-orphans", 'K', NULL, IGNORED, 0, NULL, NULL},
-    {"event", 'e', "PORT", IGNORED, 0, NULL, NULL},
-    {"master-domid", 'm', "DOMID", IGNORED, 0, NULL, NULL},
-    {"priv-domid", 'p', "DOMID", IGNORED, 0, NULL, NULL},
+    {"master-domid", 'm', "DOMID", DOMID, IN(own_domid), NULL, "the domain that this is (0)"},
+    {"priv-domid", 'p', "DOMID", DOMID, IN(privileged_domid), NULL, "the domain that may do everything (0)"},
+    {"event", 'e', "PORT", COUNT, IN(event_port), NULL, "its port, when it is not this one"},
     {"live-update", 'U', NULL, IGNORED, 0, NULL, NULL},
 };
 
@@ -155,6 +176,10 @@ static bool apply(struct options *o, const struct setting *s, const char *value)
         return true;
     case NUMBER:
         return number(at, value);
+    case COUNT:
+        return count(at, value, INT32_MAX);
+    case DOMID:
+        return count(at, value, DOMID_FIRST_RESERVED - 1);
     case TEXT:
         *(const char **)at = value;
         return true;

@@ -4,7 +4,8 @@
  * test, a unikernel) moves the bytes, maps the rings and tells it of dead domains. Freestanding; memory comes from the
  * struct xids_alloc given, and is bounded per connection.
  *
- * A connection is a socket, which is privileged and acts as domain 0, or a domain's ring. Requests are answered
+ * A connection is a socket, which acts as the server's own domain, or a domain's ring. One domain is privileged: domain
+ * 0 is both, unless the configuration says otherwise. Requests are answered
  * in order, as many as the input holds; the answers gather in one buffer, so that a host reads once, writes once. A
  * connection whose answers are not fetched is not read from: xids_xs_server_input stops taking bytes. Watch events
  * that find the buffer full wait in a bounded set per watch; what exceeds the set becomes one event for the path of
@@ -75,6 +76,8 @@ struct xids_xs_server_config {
     uint8_t seed[16];                    /* random, secret */
     const struct xids_xs_limits *limits; /* NULL: the defaults */
     const struct xids_xs_host *host;     /* copied */
+    uint16_t own_domid;                  /* the domain that the server runs in: sockets act as it */
+    uint16_t privileged_domid;           /* the domain that may do everything, and owns the first nodes */
 };
 
 /* -XEN_ENOMEM. xids_xs_server_free closes all connections, without the host's release. */
@@ -96,7 +99,7 @@ bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max);
 
 /* ---- sockets ---- */
 
-/* A privileged connection; data is the host's. -XEN_ENOMEM. */
+/* A connection of the server's own domain; data is the host's. -XEN_ENOMEM. */
 int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data) XIDS_MUST_CHECK;
 
 /* Ends a socket connection: its watches and transactions are gone. */
@@ -129,7 +132,7 @@ struct xids_xs_conn *xids_xs_server_ready(struct xids_xs_server *s);
 /* ---- domains ---- */
 
 /*
- * Makes a domain known as INTRODUCE does, without asking the host: for domain 0, whose ring exists already.
+ * Makes a domain known as INTRODUCE does, without asking the host: for the server's own, whose ring exists already.
  * events: whether to fire @introduceDomain.
  */
 int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid,

@@ -164,6 +164,31 @@ START_TEST(domain_0s_ring_is_privileged)
 }
 END_TEST
 
+/* As in a domain of its own: its sockets are an ordinary domain's, and another one rules. */
+START_TEST(the_servers_own_domain_need_not_be_the_privileged_one)
+{
+    struct world *before = w;
+    w = world_up_as(7, 5);
+    struct xids_xs_conn *own = world_socket(w);
+    EXPECT(own, XS_READ, "/|", "error EACCES|");
+    EXPECT(own, XS_WRITE, "/a|1", "error EACCES|");
+    EXPECT(own, XS_RELEASE, "5|", "error EACCES|");
+    EXPECT(own, XS_CONTROL, "check|", "error EACCES|");
+    world_introduce(w, 5);
+    DOM_EXPECT(5, XS_GET_PERMS, "/|", "get-perms n5|");
+    DOM_EXPECT(5, XS_WRITE, "/local/domain/7|", "write OK|");
+    DOM_EXPECT(5, XS_SET_PERMS, "/local/domain/7|n7|", "set-perms OK|");
+    EXPECT(own, XS_WRITE, "a|1", "write OK|");
+    DOM_EXPECT(5, XS_READ, "/local/domain/7/a|", "read 1");
+    DOM_EXPECT(5, XS_RELEASE, "7|", "error EINVAL|");
+    DOM_EXPECT(5, XS_RELEASE, "5|", "error EINVAL|");
+    DOM_EXPECT(5, XS_RELEASE, "0|", "error ENOENT|");
+    DOM_EXPECT(5, XS_CONTROL, "check|", "control OK|");
+    world_down(w);
+    w = before;
+}
+END_TEST
+
 START_TEST(two_hundred_domains_live_side_by_side)
 {
     char payload[64];
@@ -511,6 +536,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, domain_0_and_unknown_domains_cannot_be_released);
     tcase_add_test(t, a_resumed_domain_may_shut_down_again);
     tcase_add_test(t, domain_0s_ring_is_privileged);
+    tcase_add_test(t, the_servers_own_domain_need_not_be_the_privileged_one);
     tcase_add_test(t, two_hundred_domains_live_side_by_side);
     suite_add_tcase(suite, t);
     t = tcase_create("bytes");

@@ -59,10 +59,11 @@ static bool replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     return w->replaced[domid];
 }
 
-struct world *world_up_with(const struct xids_xs_limits *limits)
+static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint16_t privileged)
 {
     struct world *w = calloc(1, sizeof(*w));
     ck_assert_ptr_nonnull(w);
+    w->privileged = privileged;
     const struct xids_xs_host host = {.introduce = introduce,
                                       .rebind = rebind,
                                       .release = release,
@@ -70,10 +71,24 @@ struct world *world_up_with(const struct xids_xs_limits *limits)
                                       .exists = exists,
                                       .replaced = replaced,
                                       .ctx = w};
-    const struct xids_xs_server_config config = {
-        .alloc = counting_alloc(&w->alloc), .seed = "the same always", .limits = limits, .host = &host};
+    const struct xids_xs_server_config config = {.alloc = counting_alloc(&w->alloc),
+                                                 .seed = "the same always",
+                                                 .limits = limits,
+                                                 .host = &host,
+                                                 .own_domid = own,
+                                                 .privileged_domid = privileged};
     ck_assert_int_eq(xids_xs_server_new(&w->server, &config), 0);
     return w;
+}
+
+struct world *world_up_with(const struct xids_xs_limits *limits)
+{
+    return up(limits, 0, 0);
+}
+
+struct world *world_up_as(uint16_t own, uint16_t privileged)
+{
+    return up(NULL, own, privileged);
 }
 
 struct world *world_up(void)
@@ -218,10 +233,10 @@ void world_introduce(struct world *w, uint16_t domid)
 {
     struct world_ring *r = &w->rings[domid];
     struct xids_xs_conn *conn = world_socket(w);
-    if (domid == 0) {
+    if (domid == w->privileged) {
         struct xids_xs_conn *own;
         r->page = calloc(1, XIDS_PAGE_SIZE);
-        ck_assert_int_eq(xids_xs_server_introduce(w->server, &own, NULL, 0, (void XIDS_PEER *)r->page, false), 0);
+        ck_assert_int_eq(xids_xs_server_introduce(w->server, &own, NULL, domid, (void XIDS_PEER *)r->page, false), 0);
     } else {
         char payload[40];
         (void)sprintf(payload, "%u|0|7|", domid);

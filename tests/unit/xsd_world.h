@@ -30,17 +30,19 @@ struct world {
     bool gone[WORLD_DOMAINS];     /* domains that do not exist */
     bool replaced[WORLD_DOMAINS]; /* known ones whose number is another's by now; until that one is introduced */
     int introduce_error;
-    char text[200000]; /* of the last answer */
+    uint16_t privileged; /* 0, but with world_up_as */
+    char text[200000];   /* of the last answer */
 };
 
 /* One for each test; world_down checks that nothing is left and the tree is sound. */
 struct world *world_up(void);
 struct world *world_up_with(const struct xids_xs_limits *limits);
+struct world *world_up_as(uint16_t own, uint16_t privileged);
 void world_down(struct world *w);
 
 struct xids_xs_conn *world_socket(struct world *w);
 
-/* INTRODUCEs a domain (0: as the host does) and attaches the guest's side to its page. */
+/* INTRODUCEs a domain (the privileged one: as the host does) and attaches the guest's side to its page. */
 void world_introduce(struct world *w, uint16_t domid);
 
 /* Sends one request and returns all that comes back at once. */
