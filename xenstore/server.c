@@ -194,6 +194,11 @@ int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn,
     return xids_xs_conn_new(s, conn, data, s->own_domid, false);
 }
 
+int xids_xs_server_connect_as(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid)
+{
+    return xids_xs_conn_new(s, conn, data, domid, false);
+}
+
 void xids_xs_server_disconnect(struct xids_xs_conn *conn)
 {
     xids_xs_conn_free(conn);

@@ -312,6 +312,20 @@ static int op_start(struct request *r)
     return 0;
 }
 
+/* Takes the request's transaction out of its connection. */
+static struct transaction *take_transaction(struct request *r)
+{
+    struct transaction **at = &r->conn->transactions, *t = r->transaction;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    r->conn->ntransactions--;
+    r->conn->server->stats.transactions--;
+    r->transaction = NULL;
+    r->tx = NULL;
+    return t;
+}
+
 static int op_end(struct request *r)
 {
     struct xids_xs_conn *conn = r->conn;
@@ -321,13 +335,7 @@ static int op_end(struct request *r)
         return -XEN_EINVAL;
     if (r->transaction == NULL)
         return -XEN_ENOENT;
-    struct transaction **at = &conn->transactions, *t = r->transaction;
-    while (*at != t)
-        at = &(*at)->next;
-    *at = t->next;
-    conn->ntransactions--;
-    s->stats.transactions--;
-    r->tx = NULL;
+    struct transaction *t = take_transaction(r);
     int rc = 0;
     if (arg.s[0] == 'T') {
         rc = xids_store_tx_commit(s->store, t->tx, &conn->who);
@@ -371,6 +379,19 @@ static const struct op {
     [XS_DIRECTORY_PART] = {op_directory_part, false, false},
 };
 
+/* The host's word before a request is carried out. */
+static int host_refuses(struct request *r)
+{
+    struct xids_xs_server *s = r->conn->server;
+    int rc = s->host.request != NULL ? s->host.request(s->host.ctx, r->conn, r->msg) : 0;
+    if (rc < 0 && r->msg->type == XS_TRANSACTION_END && r->transaction != NULL) {
+        struct transaction *t = take_transaction(r);
+        xids_store_tx_abort(s->store, t->tx);
+        xids_xs_put(s, t, sizeof(*t));
+    }
+    return rc < 0 ? rc : 0;
+}
+
 void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
 {
     struct request r = {.conn = conn, .msg = msg};
@@ -388,6 +409,9 @@ void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
         else
             r.tx = r.transaction->tx;
     }
+    int refused = host_refuses(&r);
+    if (refused < 0)
+        rc = refused;
     if (rc == 0)
         rc = op->run(&r);
     if (rc < 0 && !r.answered)

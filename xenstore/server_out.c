@@ -119,12 +119,20 @@ static void append(struct xids_xs_conn *conn, uint32_t type, uint32_t req_id, ui
     xids_xs_mark_ready(conn);
 }
 
+static void answered(struct request *r, int rc)
+{
+    const struct xids_xs_host *host = &r->conn->server->host;
+    r->answered = true;
+    if (host->answered != NULL)
+        host->answered(host->ctx, r->conn, r->msg, rc);
+}
+
 void xids_xs_reply_error(struct request *r, int err)
 {
     const struct xids_xswire_part part = xids_xswire_string(xids_xswire_error_name(err));
     (void)xids_xs_out_reserve(r->conn, XIDS_XSWIRE_HEADER + part.len);
     append(r->conn, XS_ERROR, r->msg->req_id, r->msg->tx_id, &part, 1);
-    r->answered = true;
+    answered(r, err);
 }
 
 void xids_xs_reply_parts(struct request *r, const struct xids_xswire_part *parts, unsigned int count)
@@ -142,7 +150,7 @@ void xids_xs_reply_parts(struct request *r, const struct xids_xswire_part *parts
         return;
     }
     append(r->conn, r->msg->type, r->msg->req_id, r->msg->tx_id, parts, count);
-    r->answered = true;
+    answered(r, 0);
 }
 
 void xids_xs_reply(struct request *r, const void *data, size_t len)

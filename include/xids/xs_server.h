@@ -68,6 +68,13 @@ struct xids_xs_host {
     int (*control)(void *ctx, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
                    unsigned int argc);
     const char *control_help; /* what "help" says of those commands, lines; may be NULL */
+    /*
+     * Sees each request before it is carried out. A negative errno is the answer instead, and a transaction that the
+     * request would have ended ends without effect. NULL: all are carried out.
+     */
+    int (*request)(void *ctx, struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
+    /* Sees what a request is answered: rc is 0 or the error. Of msg only the header may be read. May be NULL. */
+    void (*answered)(void *ctx, struct xids_xs_conn *conn, const struct xids_xswire_msg *msg, int rc);
     void *ctx;
 };
 
@@ -101,6 +108,13 @@ bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max);
 
 /* A connection of the server's own domain; data is the host's. -XEN_ENOMEM. */
 int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data) XIDS_MUST_CHECK;
+
+/*
+ * The same with the rights, limits and home of another domain, which need not be introduced. When that domain dies, the
+ * host disconnects it.
+ */
+int xids_xs_server_connect_as(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid)
+    XIDS_MUST_CHECK;
 
 /* Ends a socket connection: its watches and transactions are gone. */
 void xids_xs_server_disconnect(struct xids_xs_conn *conn);
@@ -159,6 +173,24 @@ void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid);
  * release the one that it is called for.
  */
 void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx, uint16_t domid), void *ctx);
+
+/* ---- what there is ---- */
+
+/* A watch. Path and token are not terminated, and valid during the call alone. */
+struct xids_xs_watch {
+    struct xids_xs_conn *conn;
+    const char *path; /* absolute or special, also when it was registered relative */
+    const char *token;
+    size_t path_len, token_len;
+    int32_t depth; /* -1: registered without */
+};
+
+/* Calls each for every watch, a connection's in the order in which they were set. Nothing may change meanwhile. */
+void xids_xs_server_each_watch(const struct xids_xs_server *s, void (*each)(void *ctx, const struct xids_xs_watch *w),
+                               void *ctx);
+
+/* The number of a connection's open transactions. */
+uint32_t xids_xs_conn_transactions(const struct xids_xs_conn *conn);
 
 XIDS_END_DECLS
 
