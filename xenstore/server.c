@@ -163,6 +163,7 @@ void xids_xs_conn_reset(struct xids_xs_conn *conn)
     conn->partial = NULL;
     conn->partial_cap = 0;
     conn->have = 0;
+    conn->later = false;
 }
 
 void xids_xs_conn_free(struct xids_xs_conn *conn)

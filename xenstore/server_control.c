@@ -72,9 +72,12 @@ static int ask_host(struct request *r, const struct xids_xswire_str *argv, unsig
     if (s->host.control == NULL)
         return -XEN_EINVAL;
     int n = s->host.control(s->host.ctx, r->conn, answer, sizeof(answer), argv, argc);
-    if (n < 0)
+    if (n == XIDS_XS_LATER)
+        xids_xs_reply_later(r);
+    else if (n < 0)
         return n;
-    xids_xs_reply(r, answer, (size_t)n);
+    else
+        xids_xs_reply(r, answer, (size_t)n);
     return 0;
 }
 

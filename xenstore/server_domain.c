@@ -98,7 +98,7 @@ static bool push(struct xids_xs_conn *conn)
     return xids_bytering_publish(&conn->replies) || any;
 }
 
-static void look_again(struct xids_xs_conn *conn)
+void xids_xs_look_again(struct xids_xs_conn *conn)
 {
     struct xids_xs_server *s = conn->server;
     if (conn->again)
@@ -131,7 +131,7 @@ static uint32_t pull(struct xids_xs_conn *conn)
         return 0;
     }
     if (rc == -XEN_ENOMEM)
-        look_again(conn); /* the guest waits: no event of its will bring us back */
+        xids_xs_look_again(conn); /* the guest waits: no event of its will bring us back */
     if (xids_bytering_consume(&conn->requests, (uint32_t)used) < 0)
         return 0;
     return (uint32_t)used;
@@ -157,7 +157,7 @@ void xids_xs_server_ring_event(struct xids_xs_conn *conn)
             return;
     }
     if (round == ROUNDS_PER_EVENT)
-        look_again(conn);
+        xids_xs_look_again(conn);
     if (notify && s->host.notify != NULL)
         s->host.notify(s->host.ctx, conn, domid);
 }
@@ -215,7 +215,7 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
     await(s, c->who.domid, false);
     if (events)
         xids_xs_fire_special(s, "@introduceDomain", c->who.domid, true, true);
-    look_again(c); /* requests may be waiting already */
+    xids_xs_look_again(c); /* requests may be waiting already */
 }
 
 int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid,
@@ -256,7 +256,7 @@ static int introduce_again(struct xids_xs_conn *c, uint32_t port)
     xids_peer_store_release(PAGE_WORD(c->page, error), XENSTORE_ERROR_NONE);
     if (attach(c) < 0)
         return -XEN_EINVAL;
-    look_again(c);
+    xids_xs_look_again(c);
     return 0;
 }
 

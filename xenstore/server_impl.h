@@ -82,6 +82,8 @@ struct xids_xs_conn {
     bool broken;   /* has broken the protocol: nothing more is read or said */
     bool shutdown; /* of a domain: it has shut down */
     bool again;    /* of a ring: in the list of those to be looked at again */
+    bool later;    /* a request waits for xids_xs_server_answer */
+    uint32_t later_req_id, later_tx_id;
     struct xids_xs_conn *again_next;
     /* input */
     uint8_t head[XIDS_XSWIRE_HEADER];
@@ -153,6 +155,7 @@ void xids_xs_reply(struct request *r, const void *data, size_t len);
 void xids_xs_reply_parts(struct request *r, const struct xids_xswire_part *parts, unsigned int count);
 void xids_xs_reply_ok(struct request *r);
 void xids_xs_reply_error(struct request *r, int err);
+void xids_xs_reply_later(struct request *r);
 void xids_xs_event(struct watch *w, const char *path, size_t len);
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn);
 void xids_xs_out_free(struct xids_xs_conn *conn);
@@ -192,5 +195,7 @@ int xids_xs_op_domain_path(struct request *r);
  */
 int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);
+/* Has xids_xs_server_idle look at a ring. */
+void xids_xs_look_again(struct xids_xs_conn *conn);
 
 #endif

@@ -103,7 +103,7 @@ void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
 
 bool xids_xs_server_hungry(const struct xids_xs_conn *conn)
 {
-    return !conn->broken && held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
+    return !conn->broken && !conn->later && held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
 }
 
 /* ---- answers ---- */
@@ -162,6 +162,30 @@ void xids_xs_reply(struct request *r, const void *data, size_t len)
 void xids_xs_reply_ok(struct request *r)
 {
     xids_xs_reply(r, "OK", 3);
+}
+
+/* A request that its host answers when it can; until then the connection is not read from. */
+void xids_xs_reply_later(struct request *r)
+{
+    r->conn->later = true;
+    r->conn->later_req_id = r->msg->req_id;
+    r->conn->later_tx_id = r->msg->tx_id;
+    r->answered = true;
+}
+
+int xids_xs_server_answer(struct xids_xs_conn *conn, const char *text, size_t len)
+{
+    const struct xids_xswire_part part = {text, len};
+    if (!conn->later || len > XIDS_XSWIRE_PAYLOAD_MAX)
+        return -XEN_EINVAL;
+    int rc = xids_xs_out_reserve(conn, XIDS_XSWIRE_HEADER + len);
+    if (rc < 0)
+        return rc;
+    conn->later = false;
+    append(conn, XS_CONTROL, conn->later_req_id, conn->later_tx_id, &part, 1);
+    if (conn->ring)
+        xids_xs_look_again(conn);
+    return 0;
 }
 
 /* ---- events ---- */

@@ -91,7 +91,7 @@ static void client_rearm(struct client *c)
         events |= UV_WRITABLE;
     if (c->rest_len == 0 && xids_xs_server_hungry(c->conn))
         events |= UV_READABLE;
-    wait_for(c, events != 0 ? events : UV_WRITABLE);
+    wait_for(c, events != 0 ? events : UV_DISCONNECT);
 }
 
 /* Gives bytes to the server; keeps what it does not want yet. False: the connection is gone. */
@@ -155,7 +155,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct client *c = poll->data;
     struct daemon *d = c->daemon;
-    if (status < 0) {
+    if (status < 0 || (events & UV_DISCONNECT) != 0) {
         client_close(c);
     } else {
         if ((events & UV_WRITABLE) != 0 && client_write(c) && client_resume(c))

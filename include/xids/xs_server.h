@@ -39,6 +39,8 @@ struct xids_xs_limits {
 
 extern const struct xids_xs_limits xids_xs_limits_default;
 
+#define XIDS_XS_LATER 0x10000
+
 /* What the server asks of its host. Each may be NULL where it says so. */
 struct xids_xs_host {
     /*
@@ -63,7 +65,8 @@ struct xids_xs_host {
     void (*print)(void *ctx, const char *text, size_t len);
     /*
      * A CONTROL command that the server does not know: argv[0] is its name, argc at most 16. Writes the answer, at most
-     * room bytes, and returns its length; a negative errno is the answer. NULL: all are -XEN_EINVAL.
+     * room bytes, and returns its length; a negative errno is the answer. XIDS_XS_LATER: it will be given with
+     * xids_xs_server_answer, and until then nothing more is read from the connection. NULL: all are -XEN_EINVAL.
      */
     int (*control)(void *ctx, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
                    unsigned int argc);
@@ -134,6 +137,12 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
 
 /* Whether xids_xs_server_input would take bytes. */
 bool xids_xs_server_hungry(const struct xids_xs_conn *conn);
+
+/*
+ * Gives the answer that the host's control has put off, at most 4096 bytes; a socket is hungry again after it.
+ * -XEN_EINVAL: none is due; -XEN_ENOMEM.
+ */
+int xids_xs_server_answer(struct xids_xs_conn *conn, const char *text, size_t len) XIDS_MUST_CHECK;
 
 /* The bytes to send: sets *bytes, returns their number. Then say how many have been sent. */
 size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes);

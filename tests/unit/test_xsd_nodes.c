@@ -610,6 +610,33 @@ START_TEST(a_very_deep_tree_is_made_and_removed)
 }
 END_TEST
 
+START_TEST(an_answer_that_is_put_off_holds_back_what_comes_after)
+{
+    struct xids_xs_conn *other = world_socket(w);
+    static const uint8_t two[] = {XS_CONTROL, 0, 0,       0, 77, 0, 0,  0, 0, 0, 0, 0, 6, 0, 0, 0, 'l', 'a', 't', 'e',
+                                  'r',        0, XS_READ, 0, 0,  0, 77, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0,   0,   '/', 0};
+    const size_t first = XIDS_XSWIRE_HEADER + 6;
+    size_t used;
+    ck_assert_int_eq(xids_xs_server_input(c, &used, two, sizeof(two)), 0);
+    ck_assert_uint_eq(used, first);
+    ck_assert_str_eq(heard(w, c), "");
+    ck_assert(!xids_xs_server_hungry(c));
+    EXPECT(other, XS_WRITE, "/a|1", "write OK|");
+    ck_assert_int_eq(xids_xs_server_answer(other, "no", 3), -XEN_EINVAL);
+    ck_assert_int_eq(xids_xs_server_answer(c, "done", 5), 0);
+    ck_assert_int_eq(xids_xs_server_answer(c, "twice", 6), -XEN_EINVAL);
+    ck_assert(xids_xs_server_hungry(c));
+    ck_assert_str_eq(heard(w, c), "control done|");
+    ck_assert_int_eq(xids_xs_server_input(c, &used, two + first, sizeof(two) - first), 0);
+    ck_assert_str_eq(heard(w, c), "read ");
+    world_introduce(w, 0);
+    DOM_EXPECT(0, XS_CONTROL, "later|", "");
+    DOM_EXPECT(0, XS_READ, "/a|", "");
+    ck_assert_int_eq(xids_xs_server_answer(xids_xs_server_domain(w->server, 0), "done", 5), 0);
+    ck_assert_str_eq(dom_heard(w, 0), "control done|\nread 1");
+}
+END_TEST
+
 START_TEST(control_knows_help_check_and_print)
 {
     ck_assert_int_eq(strncmp(ask(w, c, XS_CONTROL, "help|"), "control ", 8), 0);
@@ -649,6 +676,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, get_domain_path_needs_no_domain);
     tcase_add_test(t, a_very_deep_tree_is_made_and_removed);
     tcase_add_test(t, control_knows_help_check_and_print);
+    tcase_add_test(t, an_answer_that_is_put_off_holds_back_what_comes_after);
     suite_add_tcase(suite, t);
     t = tcase_create("rights");
     tcase_add_checked_fixture(t, setup, teardown);

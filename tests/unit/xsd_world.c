@@ -59,6 +59,19 @@ static bool replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     return w->replaced[domid];
 }
 
+static int control(void *ctx, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
+                   unsigned int argc)
+{
+    struct world *w = ctx;
+    (void)conn;
+    (void)answer;
+    (void)room;
+    if (argc != 1 || argv[0].len != 5 || memcmp(argv[0].s, "later", 5) != 0)
+        return -XEN_EINVAL;
+    w->asked_later++;
+    return XIDS_XS_LATER;
+}
+
 static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint16_t privileged)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -70,6 +83,7 @@ static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint1
                                       .notify = notify,
                                       .exists = exists,
                                       .replaced = replaced,
+                                      .control = control,
                                       .ctx = w};
     const struct xids_xs_server_config config = {.alloc = counting_alloc(&w->alloc),
                                                  .seed = "the same always",

@@ -30,8 +30,9 @@ struct world {
     bool gone[WORLD_DOMAINS];     /* domains that do not exist */
     bool replaced[WORLD_DOMAINS]; /* known ones whose number is another's by now; until that one is introduced */
     int introduce_error;
-    uint16_t privileged; /* 0, but with world_up_as */
-    char text[200000];   /* of the last answer */
+    uint16_t privileged;      /* 0, but with world_up_as */
+    unsigned int asked_later; /* requests "CONTROL later", which the host does not answer at once */
+    char text[200000];        /* of the last answer */
 };
 
 /* One for each test; world_down checks that nothing is left and the tree is sound. */
