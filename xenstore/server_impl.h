@@ -70,6 +70,7 @@ struct forgotten {
 struct out {
     uint8_t *bytes;
     size_t cap, start, end;
+    size_t mark; /* where some message begins, or the last one ends: in what is held or has been sent */
 };
 
 struct xids_xs_conn {
@@ -158,6 +159,7 @@ void xids_xs_reply_error(struct request *r, int err);
 void xids_xs_reply_later(struct request *r);
 void xids_xs_event(struct watch *w, const char *path, size_t len);
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn);
+size_t xids_xs_out_rest(const struct out *o);
 void xids_xs_out_free(struct xids_xs_conn *conn);
 void xids_xs_watch_forget_pending(struct watch *w);
 void xids_xs_mark_ready(struct xids_xs_conn *conn);

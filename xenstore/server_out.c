@@ -11,6 +11,18 @@ static size_t held(const struct out *o)
     return o->end - o->start;
 }
 
+/* The bytes still to be sent of a message that has been sent in part. */
+size_t xids_xs_out_rest(const struct out *o)
+{
+    size_t at = o->mark;
+    while (at < o->start) {
+        uint32_t len;
+        __builtin_memcpy(&len, o->bytes + at + 12, sizeof(len));
+        at += XIDS_XSWIRE_HEADER + len;
+    }
+    return at - o->start;
+}
+
 /* Makes room for so many more bytes. */
 int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room)
 {
@@ -23,6 +35,7 @@ int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room)
         return 0;
     }
     if (o->start > held(o) && o->cap - held(o) >= room) {
+        o->mark = xids_xs_out_rest(o);
         __builtin_memmove(o->bytes, o->bytes + o->start, held(o));
         o->end = held(o);
         o->start = 0;
@@ -34,10 +47,11 @@ int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room)
     uint8_t *bytes = xids_xs_get(conn->server, cap);
     if (bytes == NULL)
         return -XEN_ENOMEM;
+    size_t mark = xids_xs_out_rest(o);
     if (held(o) > 0)
         __builtin_memcpy(bytes, o->bytes + o->start, held(o));
     xids_xs_put(conn->server, o->bytes, o->cap);
-    *o = (struct out){.bytes = bytes, .cap = cap, .end = held(o)};
+    *o = (struct out){.bytes = bytes, .cap = cap, .end = held(o), .mark = mark};
     return 0;
 }
 

@@ -4,46 +4,11 @@
  * path touched there is one entry, in the order of first touch: what was read of it that did not come from the
  * transaction itself, and what it did to it. The changes are kept in order, to be done again on another tree.
  */
-#include "xenstore/store_impl.h"
+#include "xenstore/tx_impl.h"
 
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
 #define BYTES_PER_NODE 512u
-
-struct entry {
-    struct entry *chain; /* same bucket */
-    struct entry *next;  /* in order of first touch */
-    uint32_t hash;
-    uint8_t reads; /* enum read_kind: to be found the same at the end */
-    uint8_t own;   /* enum read_kind: now known from the transaction's own changes */
-    bool event;    /* changed */
-    bool removed;  /* with all that was below */
-    uint16_t len;
-    char path[];
-};
-
-struct op {
-    struct op *next;
-    struct entry *entry;
-    struct perms *perms;
-    enum write_kind kind;
-    uint32_t len;
-    char value[];
-};
-
-struct xids_store_tx {
-    struct xids_store_node *base, *top;
-    uint64_t version; /* of the tree in force when it began */
-    struct counts counts;
-    struct entry **buckets;
-    uint32_t nbuckets, nentries, nops, nremoved;
-    struct entry *first, **last;
-    struct op *ops, **ops_last;
-    struct op *pending;
-    uint64_t bytes; /* of entries and operations */
-    bool stale;     /* names a domain that has died meanwhile: it has to be done again */
-    bool failed;    /* something could not be noted: it must not be put into force */
-};
 
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx)
 {

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside a transaction: for the file that runs them and for the one that takes them over a live update. */
+#ifndef XIDS_XENSTORE_TX_IMPL_H
+#define XIDS_XENSTORE_TX_IMPL_H
+
+#include "xenstore/store_impl.h"
+
+struct entry {
+    struct entry *chain; /* same bucket */
+    struct entry *next;  /* in order of first touch */
+    uint32_t hash;
+    uint8_t reads; /* enum read_kind: to be found the same at the end */
+    uint8_t own;   /* enum read_kind: now known from the transaction's own changes */
+    bool event;    /* changed */
+    bool removed;  /* with all that was below */
+    uint16_t len;
+    char path[];
+};
+
+struct op {
+    struct op *next;
+    struct entry *entry;
+    struct perms *perms;
+    enum write_kind kind;
+    uint32_t len;
+    char value[];
+};
+
+struct xids_store_tx {
+    struct xids_store_node *base, *top;
+    uint64_t version; /* of the tree in force when it began */
+    struct counts counts;
+    struct entry **buckets;
+    uint32_t nbuckets, nentries, nops, nremoved;
+    struct entry *first, **last;
+    struct op *ops, **ops_last;
+    struct op *pending;
+    uint64_t bytes; /* of entries and operations */
+    bool stale;     /* names a domain that has died meanwhile: it has to be done again */
+    bool failed;    /* something could not be noted: it must not be put into force */
+};
+
+#endif
