@@ -28,7 +28,7 @@ unsigned int xids_store_access_at(const struct xids_store_node *top, const struc
 static bool too_big(const struct xids_store_who *who, const struct perms *perms, size_t value_len, size_t childbytes)
 {
     return !who->privileged &&
-           NODE_SIZE_FIXED + NODE_SIZE_PERM * perms->count + value_len + childbytes >= who->limits->node_size;
+           beyond(who->limits->node_size, NODE_SIZE_FIXED + NODE_SIZE_PERM * perms->count + value_len + childbytes + 1);
 }
 
 static int replace(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
@@ -114,7 +114,7 @@ static int create(struct xids_store *s, const struct view *v, const struct xids_
     int rc = -XEN_ENOSPC;
     if (!who->privileged) {
         int64_t owned = (int64_t)xids_store_owned(s, who->domid) + xids_store_count_delta(v->counts, who->domid);
-        if (owned + missing > who->limits->nodes || too_big(who, perms, len, 0) ||
+        if (beyond(who->limits->nodes, (uint64_t)(owned + missing)) || too_big(who, perms, len, 0) ||
             too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[have].len + 1u))
             goto out;
         for (uint32_t i = have + 1; i < p->depth; i++) {

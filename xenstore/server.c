@@ -2,14 +2,6 @@
 /* The server and its connections: making and ending them, and bytes in. */
 #include "xenstore/server_impl.h"
 
-const struct xids_xs_limits xids_xs_limits_default = {
-    .store = {.nodes = 1000, .node_size = 2048, .perms = 5, .tx_nodes = 1024},
-    .watches = 128,
-    .transactions = 10,
-    .outstanding = 20,
-    .path_max = 2048,
-};
-
 void *xids_xs_get(struct xids_xs_server *s, size_t size)
 {
     return s->alloc.get(s->alloc.ctx, size);
@@ -72,6 +64,7 @@ void xids_xs_server_free(struct xids_xs_server *s)
         xids_xs_conn_free(s->sockets);
     while (s->rings != NULL)
         xids_xs_conn_free(s->rings);
+    xids_xs_early_free_all(s);
     while (s->forgotten != NULL) {
         struct forgotten *f = s->forgotten;
         s->forgotten = f->next;
@@ -120,10 +113,11 @@ int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void 
         }
     }
     c->server = s;
+    c->settings = (struct settings){.limits = s->limits, .features = FEATURES};
     c->data = data;
     c->ring = ring;
     c->who = (struct xids_store_who){
-        .domid = domid, .target = -1, .privileged = domid == s->privileged_domid, .limits = &s->limits.store};
+        .domid = domid, .target = -1, .privileged = domid == s->privileged_domid, .limits = &c->settings.limits.store};
     c->ready_next = c->ready_prev = c;
     c->pending_last = &c->pending;
     c->overflow_last = &c->overflow;

@@ -209,8 +209,8 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
     c->page = page;
     if (attach(c) < 0)
         ring_broken(c, XENSTORE_ERROR_RINGIDX);
-    xids_peer_store_release(PAGE_WORD(page, server_features),
-                            XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY);
+    xids_xs_early_take(c);
+    xids_peer_store_release(PAGE_WORD(page, server_features), c->settings.features);
     set_slot(s, c->who.domid, c);
     await(s, c->who.domid, false);
     if (events)
@@ -231,7 +231,7 @@ int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **con
     return rc;
 }
 
-static int domid_arg(uint16_t *domid, const struct xids_xswire_str *arg)
+int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg)
 {
     uint32_t v;
     int rc = xids_xswire_decimal(&v, arg->s, arg->len, UINT16_MAX);
@@ -327,8 +327,9 @@ int xids_xs_op_introduce(struct request *r)
     struct xids_xswire_str args[3];
     uint16_t domid = 0;
     uint32_t port = 0;
-    if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != 3 || domid_arg(&domid, &args[0]) < 0 ||
-        xids_xswire_decimal(&port, args[2].s, args[2].len, INT32_MAX) < 0 || port == 0)
+    if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != 3 ||
+        xids_xs_domid_arg(&domid, &args[0]) < 0 || xids_xswire_decimal(&port, args[2].s, args[2].len, INT32_MAX) < 0 ||
+        port == 0)
         return -XEN_EINVAL;
     struct xids_xs_conn *c = known_by(r->conn, domid);
     if (c != NULL) {
@@ -369,6 +370,7 @@ void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
     if (f == NULL)
         return; /* it stays awaited */
     await(s, domid, false);
+    xids_xs_early_drop(s, domid);
     set_slot(s, domid, NULL);
     /* Nobody may act with its rights any longer. */
     for (struct xids_xs_conn *o = s->rings; o != NULL; o = o->next) {
@@ -419,7 +421,7 @@ static int known_domain(struct xids_xs_conn **conn, const struct request *r, con
                         bool own)
 {
     uint16_t domid = 0;
-    if (domid_arg(&domid, arg) < 0 || (!own && xids_xs_lasting(r->conn->server, domid)))
+    if (xids_xs_domid_arg(&domid, arg) < 0 || (!own && xids_xs_lasting(r->conn->server, domid)))
         return -XEN_EINVAL;
     *conn = xids_xs_server_domain(r->conn->server, domid);
     return *conn != NULL ? 0 : -XEN_ENOENT;
@@ -432,7 +434,7 @@ int xids_xs_op_release(struct request *r)
     int rc = xids_xs_one_arg(r, &arg);
     if (rc == 0)
         rc = known_domain(&c, r, &arg, false);
-    if (rc < 0)
+    if (c == NULL)
         return rc;
     xids_xs_server_release(r->conn->server, c->who.domid);
     xids_xs_reply_ok(r);
@@ -446,7 +448,7 @@ int xids_xs_op_resume(struct request *r)
     int rc = xids_xs_one_arg(r, &arg);
     if (rc == 0)
         rc = known_domain(&c, r, &arg, false);
-    if (rc < 0)
+    if (c == NULL)
         return rc;
     c->shutdown = false;
     xids_xs_reply_ok(r);
@@ -473,7 +475,7 @@ int xids_xs_op_is_introduced(struct request *r)
 {
     struct xids_xswire_str arg;
     uint16_t domid = 0;
-    if (xids_xs_one_arg(r, &arg) < 0 || domid_arg(&domid, &arg) < 0)
+    if (xids_xs_one_arg(r, &arg) < 0 || xids_xs_domid_arg(&domid, &arg) < 0)
         return -XEN_EINVAL;
     bool known = domid == DOMID_SELF || xids_xs_server_domain(r->conn->server, domid) != NULL;
     xids_xs_reply(r, known ? "T" : "F", 2);
@@ -486,7 +488,7 @@ int xids_xs_op_domain_path(struct request *r)
     struct xids_xswire_str arg;
     uint16_t domid = 0;
     char path[sizeof(home) + 6];
-    if (xids_xs_one_arg(r, &arg) < 0 || domid_arg(&domid, &arg) < 0)
+    if (xids_xs_one_arg(r, &arg) < 0 || xids_xs_domid_arg(&domid, &arg) < 0)
         return -XEN_EINVAL;
     __builtin_memcpy(path, home, sizeof(home));
     size_t len = sizeof(home) - 1 + xids_xswire_format_decimal(path + sizeof(home) - 1, domid);

@@ -16,6 +16,22 @@
 /* Different paths that wait for one watch; then its own path stands for all. */
 #define PENDING_MAX 32u
 
+/* What a domain may be offered: server_features of its ring. */
+#define FEATURES (XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY)
+
+/* What is set for one domain. It dies with the domain. */
+struct settings {
+    struct xids_xs_limits limits;
+    uint32_t features;
+};
+
+/* Those of a domain that is not introduced yet. */
+struct early {
+    struct early *next;
+    struct settings settings;
+    uint16_t domid;
+};
+
 /* A name in the tree of watched paths. */
 struct watch_node {
     struct watch_node *parent;
@@ -79,6 +95,7 @@ struct xids_xs_conn {
     struct xids_xs_conn *next, *prev;             /* of its kind */
     struct xids_xs_conn *ready_next, *ready_prev; /* ready_next == self: not in the list */
     struct xids_store_who who;
+    struct settings settings;
     bool ring;
     bool broken;   /* has broken the protocol: nothing more is read or said */
     bool shutdown; /* of a domain: it has shut down */
@@ -111,13 +128,14 @@ struct xids_xs_conn {
 struct xids_xs_server {
     struct xids_alloc alloc;
     struct xids_xs_host host;
-    struct xids_xs_limits limits;
+    struct xids_xs_limits limits; /* of domains to come */
     uint16_t own_domid, privileged_domid;
     struct xids_store *store;
     struct xids_store_path *path, *path2, *event_path;
     struct xids_xs_conn *sockets, *rings;
     struct xids_xs_conn **domains[256];
     uint64_t awaited[65536 / 64]; /* domains given rights before they are known, a bit each */
+    struct early *early;
     struct xids_xs_conn *ready, *ready_last;
     struct watch_node *watch_top;
     struct watch **matches;
@@ -181,6 +199,24 @@ int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids
                  size_t *prefix);
 int xids_xs_one_arg(const struct request *r, struct xids_xswire_str *arg);
 
+bool xids_xs_is_unknown(const struct xids_xs_server *s, uint16_t domid);
+
+/* ---- server_quota.c ---- */
+int xids_xs_op_get_quota(struct request *r);
+int xids_xs_op_set_quota(struct request *r);
+int xids_xs_op_get_feature(struct request *r);
+int xids_xs_op_set_feature(struct request *r);
+
+/* What was set for a domain before it was introduced, NULL: nothing; the same, made when there is none. */
+struct early *xids_xs_early(struct xids_xs_server *s, uint16_t domid);
+int xids_xs_early_make(struct xids_xs_server *s, struct early **early, uint16_t domid);
+
+/* The domain is known from now on: what was set for it is its connection's. */
+void xids_xs_early_take(struct xids_xs_conn *conn);
+/* The domain has died before it was introduced. */
+void xids_xs_early_drop(struct xids_xs_server *s, uint16_t domid);
+void xids_xs_early_free_all(struct xids_xs_server *s);
+
 /* ---- server_control.c ---- */
 int xids_xs_op_control(struct request *r);
 
@@ -199,5 +235,6 @@ int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);
 /* Has xids_xs_server_idle look at a ring. */
 void xids_xs_look_again(struct xids_xs_conn *conn);
+int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg);
 
 #endif

@@ -41,7 +41,7 @@ int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids
     if (!conn->who.privileged) {
         size_t len;
         const char *bytes = xids_store_path_bytes(p, &len);
-        if (len - uncounted(bytes, len) >= conn->server->limits.path_max)
+        if (beyond(conn->settings.limits.path_max, len - uncounted(bytes, len) + 1))
             return -XEN_EINVAL;
     }
     if (prefix != NULL)
@@ -174,7 +174,7 @@ static int op_get_perms(struct request *r)
 }
 
 /* Nothing may be granted to a domain that does not exist: the next one with that number would have it. */
-static bool unknown(const struct xids_xs_server *s, uint16_t domid)
+bool xids_xs_is_unknown(const struct xids_xs_server *s, uint16_t domid)
 {
     return domid != XIDS_XS_DOMID_ANY && !xids_xs_lasting(s, domid) && xids_xs_server_domain(s, domid) == NULL &&
            s->host.exists != NULL && !s->host.exists(s->host.ctx, domid);
@@ -190,12 +190,13 @@ static int op_set_perms(struct request *r)
     if (count < 2)
         return -XEN_EINVAL;
     count--;
-    if (!r->conn->who.privileged && count > s->limits.store.perms)
+    if (!r->conn->who.privileged && beyond(r->conn->who.limits->perms, count))
         return -XEN_ENOSPC;
     if (count > sizeof(s->perms) / sizeof(s->perms[0]))
         return -XEN_EINVAL;
     (void)xids_xswire_split(&arg, 1, &rest, at, r->msg->len);
     at = arg.s + arg.len + 1;
+    bool any = (r->conn->settings.features & XIDS_XS_FEATURE_DOMID_ANY) != 0;
     for (unsigned int i = 0; i < count; i++) {
         struct xids_xswire_str perm;
         if (xids_xswire_split(&perm, 1, &rest, at, rest) != 1 ||
@@ -203,7 +204,7 @@ static int op_set_perms(struct request *r)
             return -XEN_EINVAL;
         at = perm.s + perm.len + 1;
         uint16_t domid = s->perms[i].domid;
-        if (unknown(s, domid))
+        if (xids_xs_is_unknown(s, domid) || (domid == XIDS_XS_DOMID_ANY && !any))
             s->perms[i].access |= XIDS_STORE_IGNORED;
     }
     if (rest != 0)
@@ -235,6 +236,8 @@ static int op_watch(struct request *r)
     uint32_t depth = 0;
     unsigned int n = xids_xswire_count(r->msg->payload, r->msg->len);
     if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != n || n < 2)
+        return -XEN_EINVAL;
+    if (n == 3 && (r->conn->settings.features & XIDS_XS_FEATURE_WATCHDEPTH) == 0)
         return -XEN_EINVAL;
     if (n == 3 && xids_xswire_decimal(&depth, args[2].s, args[2].len, INT32_MAX) < 0)
         return -XEN_EINVAL;
@@ -290,7 +293,7 @@ static int op_start(struct request *r)
     struct xids_xs_server *s = conn->server;
     if (r->tx != NULL)
         return -XEN_EBUSY;
-    if (!conn->who.privileged && conn->ntransactions >= s->limits.transactions)
+    if (!conn->who.privileged && beyond(conn->settings.limits.transactions, conn->ntransactions + UINT64_C(1)))
         return -XEN_ENOSPC;
     struct transaction *t = xids_xs_get(s, sizeof(*t));
     if (t == NULL)
@@ -377,6 +380,10 @@ static const struct op {
     [XS_SET_TARGET] = {xids_xs_op_set_target, true, false},
     [XS_RESET_WATCHES] = {op_reset_watches, false, false},
     [XS_DIRECTORY_PART] = {op_directory_part, false, false},
+    [XIDS_XS_GET_FEATURE] = {xids_xs_op_get_feature, false, false},
+    [XIDS_XS_SET_FEATURE] = {xids_xs_op_set_feature, true, false},
+    [XIDS_XS_GET_QUOTA] = {xids_xs_op_get_quota, true, false},
+    [XIDS_XS_SET_QUOTA] = {xids_xs_op_set_quota, true, false},
 };
 
 /* The host's word before a request is carried out. */

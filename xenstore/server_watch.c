@@ -120,7 +120,7 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     struct xids_xs_server *s = conn->server;
     if (find_watch(find_node(s, p), conn, token) != NULL)
         return -XEN_EEXIST;
-    if (!conn->who.privileged && conn->nwatches >= s->limits.watches)
+    if (!conn->who.privileged && beyond(conn->settings.limits.watches, conn->nwatches + UINT64_C(1)))
         return -XEN_ENOSPC;
     int rc = reserve_matches(s);
     if (rc < 0)

@@ -349,7 +349,7 @@ int xids_store_set_perms(struct xids_store *s, struct xids_store_tx *tx, const s
     const struct view v = xids_store_view(s, tx);
     if (count == 0)
         return -XEN_EINVAL;
-    if (!who->privileged && count > who->limits->perms)
+    if (!who->privileged && beyond(who->limits->perms, count))
         return -XEN_ENOSPC;
     if ((perms[0].access & XIDS_STORE_IGNORED) != 0)
         return -XEN_ENOENT;

@@ -114,6 +114,12 @@ struct xids_store {
     } listing;
 };
 
+/* Whether a value is more than a limit allows; 0 allows all. */
+static inline bool beyond(uint64_t limit, uint64_t value)
+{
+    return limit != 0 && value > limit;
+}
+
 static inline uint64_t mask_of(uint16_t domid)
 {
     return UINT64_C(1) << ((domid * 0x9e37u >> 4) & 63u);

@@ -76,7 +76,7 @@ void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid)
 
 static bool full(const struct xids_store_tx *tx, const struct xids_store_who *who, size_t bytes)
 {
-    return !who->privileged && tx->bytes + bytes > (uint64_t)BYTES_PER_NODE * who->limits->tx_nodes;
+    return !who->privileged && beyond((uint64_t)BYTES_PER_NODE * who->limits->tx_nodes, tx->bytes + bytes);
 }
 
 /* The hash of a path out of its parts' hashes: one step for each, and the end. */
@@ -145,7 +145,8 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *entry = find(tx, p, depth);
     if (*entry != NULL)
         return 0;
-    if ((!who->privileged && tx->nentries >= who->limits->tx_nodes) || full(tx, who, FLEXIBLE(struct entry, path, len)))
+    if ((!who->privileged && beyond(who->limits->tx_nodes, tx->nentries + UINT64_C(1))) ||
+        full(tx, who, FLEXIBLE(struct entry, path, len)))
         return -XEN_ENOSPC;
     if (tx->nentries >= tx->nbuckets) {
         int rc = more_buckets(s, tx);
@@ -242,7 +243,7 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     int rc = touch(s, tx, &e, who, p, p->depth);
     if (rc < 0)
         return rc;
-    if ((!who->privileged && tx->nops >= (uint64_t)OPS_PER_NODE * who->limits->tx_nodes) ||
+    if ((!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1))) ||
         full(tx, who, FLEXIBLE(struct op, value, len)))
         return -XEN_ENOSPC;
     op_free(s, tx->pending);
@@ -444,7 +445,7 @@ static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct x
     }
     if (!who->privileged) {
         int32_t delta = xids_store_count_delta(&tx->counts, who->domid);
-        if (delta > 0 && xids_store_owned(s, who->domid) + (uint32_t)delta > who->limits->nodes)
+        if (delta > 0 && beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta))
             return -XEN_ENOSPC;
     }
     come_into_force(s, tx);

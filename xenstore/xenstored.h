@@ -58,6 +58,11 @@ void log_open(enum log_level level, bool to_syslog);
 void log_msg(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_level_parse(enum log_level *level, const char *name);
 
+/* ---- xenstored_quota.c ---- */
+
+/* "NAME=NUMBER", by C xenstored's names; soft: the limits that are only warned of. False: not one of them. */
+bool quota_option(struct xids_xs_limits *limits, const char *text, bool soft);
+
 /* ---- xenstored_socket.c ---- */
 
 /* Listens on d->socket_path. 0 or a negative errno; says why. */

@@ -48,39 +48,27 @@ static bool count(uint32_t *value, const char *text, uint32_t most)
 
 static bool number(uint32_t *value, const char *text)
 {
-    if (!count(value, text, UINT32_MAX))
-        return false;
-    if (*value == 0)
-        *value = UINT32_MAX; /* as in C xenstored */
-    return true;
+    return count(value, text, INT32_MAX);
 }
 
 static bool set_quota(struct options *o, const char *assignment)
 {
-    struct xids_xs_limits *l = &o->limits;
-    const struct {
-        const char *name;
-        uint32_t *limit;
-    } quotas[] = {
-        {"nodes", &l->store.nodes},
-        {"node-size", &l->store.node_size},
-        {"node-permissions", &l->store.perms},
-        {"transaction-nodes", &l->store.tx_nodes},
-        {"watches", &l->watches},
-        {"transactions", &l->transactions},
-        {"outstanding", &l->outstanding},
-        {"path-max", &l->path_max},
-    };
-    const char *eq = strchr(assignment, '=');
-    uint32_t ignored;
-    if (eq == NULL || !number(&ignored, eq + 1))
+    return quota_option(&o->limits, assignment, false);
+}
+
+static bool set_soft_quota(struct options *o, const char *assignment)
+{
+    return quota_option(&o->limits, assignment, true);
+}
+
+/* Longer paths cannot be had by this option, as in C xenstored. */
+static bool set_path_max(struct options *o, const char *value)
+{
+    if (!number(&o->limits.path_max, value))
         return false;
-    for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++) {
-        if (strlen(quotas[i].name) == (size_t)(eq - assignment) &&
-            strncmp(quotas[i].name, assignment, (size_t)(eq - assignment)) == 0)
-            return number(quotas[i].limit, eq + 1);
-    }
-    return strncmp(assignment, "memory=", 7) == 0;
+    if (o->limits.path_max > XENSTORE_REL_PATH_MAX)
+        o->limits.path_max = XENSTORE_REL_PATH_MAX;
+    return true;
 }
 
 /* Nobody waits for a watcher here, so that there is nothing to be timed. */
@@ -119,9 +107,9 @@ static const struct setting settings[] = {
     {"watch-nb", 'W', "N", NUMBER, IN(limits.watches), NULL, "watches,"},
     {"transaction", 't', "N", NUMBER, IN(limits.transactions), NULL, "transactions,"},
     {"perm-nb", 'A', "N", NUMBER, IN(limits.store.perms), NULL, "permissions of a node,"},
-    {"path-max", 'M', "N", NUMBER, IN(limits.path_max), NULL, "bytes of a path"},
+    {"path-max", 'M', "N", CALL, 0, set_path_max, "bytes of a path; 0: no limit"},
     {"quota", 'Q', "NAME=N", CALL, 0, set_quota, "the same by name"},
-    {"quota-soft", 'q', "NAME=N", IGNORED, 0, NULL, NULL},
+    {"quota-soft", 'q', "NAME=N", CALL, 0, set_soft_quota, "what is warned of but not refused: memory"},
     {"trace-file", 'T', "FILE", IGNORED, 0, NULL, NULL},
     {"trace-control", 'c', "SWITCH", IGNORED, 0, NULL, NULL},
     {"timeout", 'w', "NAME=N", CALL, 0, set_timeout, NULL},

@@ -27,7 +27,7 @@ struct xids_store;
 struct xids_store_tx;
 struct xids_store_path;
 
-/* The limits for one domain that is not privileged; C xenstored's defaults in xids_store_limits_default. */
+/* The limits for one domain that is not privileged, 0: none; C xenstored's defaults in xids_store_limits_default. */
 struct xids_store_limits {
     uint32_t nodes;     /* that the domain owns */
     uint32_t node_size; /* 16 + 8 for each permission + value + names of the children with their NULs; bytes */

@@ -28,16 +28,24 @@ XIDS_BEGIN_DECLS
 struct xids_xs_server;
 struct xids_xs_conn;
 
-/* The limits for one unprivileged domain; C xenstored's names and defaults. */
+/* The limits for one unprivileged domain, 0: none; C xenstored's names and defaults. */
 struct xids_xs_limits {
     struct xids_store_limits store; /* nodes, node-size, node-permissions, transaction-nodes */
     uint32_t watches;
     uint32_t transactions; /* open at a time */
     uint32_t outstanding;  /* answers not fetched */
     uint32_t path_max;     /* bytes, not counting /local/domain/N/ */
+    uint32_t memory;       /* bytes that we hold for the domain */
+    uint32_t soft_memory;  /* the same, but nothing is refused */
 };
 
 extern const struct xids_xs_limits xids_xs_limits_default;
+
+/*
+ * The limit that C xenstored calls by a name of len bytes, "soft-" before it for one that is only warned of. NULL:
+ * there is none of that name.
+ */
+uint32_t *xids_xs_limit(struct xids_xs_limits *limits, const char *name, size_t len);
 
 #define XIDS_XS_LATER 0x10000
 
@@ -84,7 +92,7 @@ struct xids_xs_host {
 struct xids_xs_server_config {
     struct xids_alloc alloc;
     uint8_t seed[16];                    /* random, secret */
-    const struct xids_xs_limits *limits; /* NULL: the defaults */
+    const struct xids_xs_limits *limits; /* of new domains; NULL: the defaults */
     const struct xids_xs_host *host;     /* copied */
     uint16_t own_domid;                  /* the domain that the server runs in: sockets act as it */
     uint16_t privileged_domid;           /* the domain that may do everything, and owns the first nodes */

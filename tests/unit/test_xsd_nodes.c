@@ -194,7 +194,7 @@ START_TEST(a_payload_that_is_not_framed_right_is_einval)
 }
 END_TEST
 
-static const uint32_t unknown_types[] = {XS_WATCH_EVENT, XS_ERROR, 20, 23, 27, 1000, XS_INVALID, UINT32_MAX};
+static const uint32_t unknown_types[] = {XS_WATCH_EVENT, XS_ERROR, 20, 27, 28, 1000, XS_INVALID, UINT32_MAX};
 
 START_TEST(an_unknown_operation_is_enosys)
 {

@@ -171,6 +171,10 @@ static const char *type_name(uint32_t type)
         [XS_SET_TARGET] = "target",
         [XS_RESET_WATCHES] = "reset",
         [XS_DIRECTORY_PART] = "part",
+        [XIDS_XS_GET_FEATURE] = "get-feature",
+        [XIDS_XS_SET_FEATURE] = "set-feature",
+        [XIDS_XS_GET_QUOTA] = "get-quota",
+        [XIDS_XS_SET_QUOTA] = "set-quota",
     };
     return type < sizeof(names) / sizeof(names[0]) && names[type] != NULL ? names[type] : "?";
 }
