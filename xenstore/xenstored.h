@@ -15,14 +15,14 @@ enum log_level {
     LOG_LEVEL_DEBUG,
 };
 
-/* What the command line says. */
+/* What the command line and the file of settings say. */
 struct options {
     bool no_domain_init;
     bool foreground;
     bool print_pid;
     enum log_level log_level;
-    const char *pid_file;
-    const char *control_path;
+    char *pid_file;
+    char *control_path;
     uint32_t own_domid;        /* the domain that we are in */
     uint32_t privileged_domid; /* the one that may do everything */
     uint32_t event_port;       /* its port for its ring, when we are in another; 0: none */
@@ -50,13 +50,26 @@ struct daemon {
 
 /* ---- xenstored_options.c ---- */
 
-/* Sets all of *o, whose texts are argv's. -1: go on, else the exit status; says why. */
+/* Sets all of *o. -1: go on, else the exit status; says why. options_free in either case. */
 int options_parse(struct options *o, int argc, char **argv);
+void options_free(struct options *o);
+
+/* A setting by its option's long name; a flag's value is yes or no. NULL, or why not. */
+const char *options_set(struct options *o, const char *name, const char *value);
+
+/* ---- xenstored_config.c ---- */
+
+/* 0 or -XEN_EINVAL; says why: file, line and reason. */
+int config_read(struct options *o, const char *path, bool must_exist);
 
 /* ---- xenstored_log.c ---- */
 void log_open(enum log_level level, bool to_syslog);
 void log_msg(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_level_parse(enum log_level *level, const char *name);
+
+/* The same for what others can cause at will: limited in number, and counted when dropped. */
+void log_limited(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+uint64_t log_dropped(void);
 
 /* ---- xenstored_quota.c ---- */
 

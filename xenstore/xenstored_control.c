@@ -41,6 +41,7 @@ static char *status_json(struct daemon *d)
     json_object_object_add(o, "events", json_object_new_uint64(st.events));
     json_object_object_add(o, "commits", json_object_new_uint64(st.commits));
     json_object_object_add(o, "conflicts", json_object_new_uint64(st.conflicts));
+    json_object_object_add(o, "log-lines-dropped", json_object_new_uint64(log_dropped()));
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY);
     char *copy = NULL;
     if (text != NULL) {

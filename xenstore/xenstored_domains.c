@@ -152,7 +152,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
     }
     xids_xs_conn_set_data(conn, dom);
     if (rc < 0) {
-        log_msg(LOG_LEVEL_WARNING, "domain %u cannot be introduced: %s", domid, strerror(-rc));
+        log_limited(LOG_LEVEL_WARNING, "domain %u cannot be introduced: %s", domid, strerror(-rc));
         let_go(m, conn, domid);
         return rc;
     }

@@ -197,8 +197,10 @@ int main(int argc, char **argv)
     struct options o;
     struct daemon d = {.options = &o, .listen_fd = -1};
     int rc = options_parse(&o, argc, argv);
-    if (rc >= 0)
+    if (rc >= 0) {
+        options_free(&o);
         return rc;
+    }
     char *path = default_socket();
     if (path == NULL)
         return EXIT_FAILURE;
@@ -224,5 +226,6 @@ int main(int argc, char **argv)
     }
     stop(&d);
     free(path);
+    options_free(&o);
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The command line, which is C xenstored's and more. A row of the table below is an option.
+ * The command line, which is C xenstored's and more. A row of the table below is an option, and a setting of that name
+ * in the file of settings, over which the command line goes.
  */
 #include "config.h"
 
@@ -13,13 +14,16 @@
 
 #include "xenstore/xenstored.h"
 
+#define DEFAULT_CONFIG "/etc/xen/xids-xenstored.conf"
+
 enum kind {
     FLAG,    /* a bool becomes true */
     NUMBER,  /* a uint32_t; 0 is no limit */
     COUNT,   /* a uint32_t as it is */
     DOMID,   /* the same, of a domain */
-    TEXT,    /* a const char * */
+    TEXT,    /* a char *, from malloc */
     CALL,    /* what the function makes of it */
+    CONFIG,  /* where the other settings are: not one itself */
     IGNORED, /* accepted, so that scripts for C xenstored work; nobody should believe that it does anything */
 };
 
@@ -101,6 +105,7 @@ static const struct setting settings[] = {
     {"output-pid", 'P', NULL, FLAG, IN(print_pid), NULL, "print the process id"},
     {"verbose", 'V', NULL, CALL, 0, set_verbose, "log more: --log-level debug"},
     {"log-level", 0, "LEVEL", CALL, 0, set_log_level, "error, warning, info or debug"},
+    {"config", 0, "FILE", CONFIG, 0, NULL, "settings, instead of " DEFAULT_CONFIG},
     {"control", 0, "PATH", TEXT, IN(control_path), NULL, "answer \"status\" on this unix socket"},
     {"entry-nb", 'E', "N", NUMBER, IN(limits.store.nodes), NULL, "a guest's limits: nodes,"},
     {"entry-size", 'S', "N", NUMBER, IN(limits.store.node_size), NULL, "bytes of a node,"},
@@ -155,29 +160,66 @@ static void usage(FILE *to)
                 to);
 }
 
-static bool apply(struct options *o, const struct setting *s, const char *value)
+/* NULL, or what is wrong with the value. */
+static const char *apply(struct options *o, const struct setting *s, const char *value)
 {
     void *at = (char *)o + s->at;
+    bool good = true;
     switch (s->kind) {
     case FLAG:
         *(bool *)at = true;
-        return true;
+        break;
     case NUMBER:
-        return number(at, value);
+        good = number(at, value);
+        break;
     case COUNT:
-        return count(at, value, INT32_MAX);
+        good = count(at, value, INT32_MAX);
+        break;
     case DOMID:
-        return count(at, value, DOMID_FIRST_RESERVED - 1);
+        good = count(at, value, DOMID_FIRST_RESERVED - 1);
+        break;
     case TEXT:
-        *(const char **)at = value;
-        return true;
+        free(*(char **)at);
+        *(char **)at = strdup(value);
+        if (*(char **)at == NULL)
+            return "out of memory";
+        break;
     case CALL:
-        return s->set(o, value);
+        good = s->set(o, value);
+        break;
+    case CONFIG:
     case IGNORED:
     default:
         (void)fprintf(stderr, "xids-xenstored: option --%s has no effect here\n", s->name);
-        return true;
+        break;
     }
+    return good ? NULL : "not a value for it";
+}
+
+static bool is_yes(const char *value)
+{
+    return strcmp(value, "yes") == 0 || strcmp(value, "true") == 0 || strcmp(value, "on") == 0 ||
+           strcmp(value, "1") == 0;
+}
+
+static bool is_no(const char *value)
+{
+    return strcmp(value, "no") == 0 || strcmp(value, "false") == 0 || strcmp(value, "off") == 0 ||
+           strcmp(value, "0") == 0;
+}
+
+const char *options_set(struct options *o, const char *name, const char *value)
+{
+    const struct setting *s = settings;
+    while (s < settings + SETTINGS && strcmp(s->name, name) != 0)
+        s++;
+    if (s == settings + SETTINGS || s->kind == CONFIG)
+        return "no such setting";
+    if (s->value != NULL)
+        return apply(o, s, value);
+    if (is_no(value))
+        return NULL;
+    return is_yes(value) ? apply(o, s, NULL) : "neither yes nor no";
 }
 
 struct parser {
@@ -213,12 +255,13 @@ static const struct setting *find(int opt)
     return NULL;
 }
 
-int options_parse(struct options *o, int argc, char **argv)
+/* One pass over the command line. config: only says which file of settings it names. -1: go on. */
+static int pass(struct options *o, const char **config, int argc, char **argv)
 {
     struct parser p;
     int opt;
-    *o = (struct options){.log_level = LOG_LEVEL_INFO, .limits = xids_xs_limits_default};
     parser_make(&p);
+    optind = 0; /* from the start, also the second time */
     while ((opt = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
         const struct setting *s = find(opt);
         if (opt == OPT_HELP) {
@@ -233,8 +276,11 @@ int options_parse(struct options *o, int argc, char **argv)
             usage(stderr);
             return EXIT_USAGE;
         }
-        if (!apply(o, s, optarg)) {
-            (void)fprintf(stderr, "xids-xenstored: bad value for --%s: %s\n", s->name, optarg);
+        if (s->kind == CONFIG)
+            *config = optarg;
+        const char *wrong = o != NULL && s->kind != CONFIG ? apply(o, s, optarg) : NULL;
+        if (wrong != NULL) {
+            (void)fprintf(stderr, "xids-xenstored: --%s: %s: %s\n", s->name, wrong, optarg);
             return EXIT_USAGE;
         }
     }
@@ -243,4 +289,24 @@ int options_parse(struct options *o, int argc, char **argv)
         return EXIT_USAGE;
     }
     return -1;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+    const char *config = NULL;
+    *o = (struct options){.log_level = LOG_LEVEL_INFO, .limits = xids_xs_limits_default};
+    int status = pass(NULL, &config, argc, argv);
+    if (status >= 0)
+        return status;
+    if (config_read(o, config != NULL ? config : DEFAULT_CONFIG, config != NULL) < 0)
+        return EXIT_USAGE;
+    return pass(o, &config, argc, argv);
+}
+
+void options_free(struct options *o)
+{
+    for (size_t i = 0; i < SETTINGS; i++) {
+        if (settings[i].kind == TEXT)
+            free(*(char **)((char *)o + settings[i].at));
+    }
 }

@@ -100,8 +100,8 @@ static bool client_feed(struct client *c, const uint8_t *bytes, size_t len)
     size_t used;
     int rc = xids_xs_server_input(c->conn, &used, bytes, len);
     if (rc < 0) {
-        log_msg(LOG_LEVEL_WARNING, "closing a connection: %s",
-                rc == -XEN_EBADMSG ? "it sent a message that is too long" : "out of memory");
+        log_limited(LOG_LEVEL_WARNING, "closing a connection: %s",
+                    rc == -XEN_EBADMSG ? "it sent a message that is too long" : "out of memory");
         /* What was answered before the fault is still due. */
         if (client_write(c))
             client_close(c);
@@ -205,7 +205,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
         return;
     struct client *c = calloc(1, sizeof(*c));
     if (c == NULL || xids_xs_server_connect(d->server, &c->conn, c) < 0) {
-        log_msg(LOG_LEVEL_ERROR, "out of memory for a new connection");
+        log_limited(LOG_LEVEL_ERROR, "out of memory for a new connection");
         free(c);
         (void)close(fd);
         return;

@@ -116,5 +116,35 @@ exits() {
 tap_ok "an unknown option is refused with status 2" exits 2 "$daemon" --nonsense
 tap_ok "a bad value is refused with status 2" exits 2 "$daemon" -D -N --entry-nb=many
 tap_ok "an argument is refused with status 2" exits 2 "$daemon" -D -N argument
+# config NAME LINE...: a file of settings.
+config() {
+    local file=$work/$1
+    shift
+    printf '%s\n' "$@" >"$file"
+}
+# wrong_line TEXT FILE: it is refused, and the file, the line and the reason are said.
+wrong_line() {
+    local got status
+    got=$("$daemon" -D -N --config "$2" </dev/null 2>&1)
+    status=$?
+    [ "$status.$got" = "2.xids-xenstored: $2:$1" ] || { echo "status $status: $got"; return 1; }
+}
+config good '# limits' '[xenstored]' 'no-domain-init = yes' 'no-fork = no' "pid-file = $work/nowhere/pid" 'entry-nb = 7'
+config unknown '[xenstored]' '' 'entry-number = 7'
+config value '[xenstored]' 'quota = nodes=some'
+config flag '[xenstored]' 'no-fork = perhaps'
+config section '[randomd]' 'log-level = debug'
+config garbage '[xenstored]' 'log-level = debug' 'no sense'
+# shellcheck disable=SC2317 # called through tap_ok
+configured() {
+    "$daemon" --config "$work/good" -F "$work/pid" </dev/null >"$work/log" 2>&1 && stop
+}
+tap_ok "a file of settings counts, and the command line above it" configured
+tap_ok "a setting that there is not is refused with its line" wrong_line "3: entry-number: no such setting" "$work/unknown"
+tap_ok "so is a bad value" wrong_line "2: quota: not a value for it" "$work/value"
+tap_ok "so is a flag that is neither yes nor no" wrong_line "2: no-fork: neither yes nor no" "$work/flag"
+tap_ok "so is a section of another daemon" wrong_line "2: randomd: no such section, only [xenstored]" "$work/section"
+tap_ok "so is a line without sense" wrong_line "3: neither a section nor a setting" "$work/garbage"
+tap_ok "a file of settings that is named must be there" wrong_line " No such file or directory" "$work/none"
 tap_ok "without a hypervisor it says so, unless -D" fails "$daemon" -N
 tap_done
