@@ -128,7 +128,8 @@ struct xids_xs_conn {
 struct xids_xs_server {
     struct xids_alloc alloc;
     struct xids_xs_host host;
-    struct xids_xs_limits limits; /* of domains to come */
+    const struct xids_xs_tracer *tracer; /* NULL: none */
+    struct xids_xs_limits limits;        /* of domains to come */
     uint16_t own_domid, privileged_domid;
     struct xids_store *store;
     struct xids_store_path *path, *path2, *event_path;

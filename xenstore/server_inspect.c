@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the server holds, for its host to show: nothing here changes anything. */
+/* What the server holds, for its host to show: nothing here changes the store. */
 #include "xenstore/server_impl.h"
 
 /* The path of a watch, written from its last name up. Returns its length. */
@@ -47,6 +47,11 @@ void xids_xs_server_each_watch(const struct xids_xs_server *s, void (*each)(void
 {
     each_of(s->sockets, each, ctx);
     each_of(s->rings, each, ctx);
+}
+
+void xids_xs_server_trace(struct xids_xs_server *s, const struct xids_xs_tracer *tracer)
+{
+    s->tracer = tracer;
 }
 
 uint32_t xids_xs_conn_transactions(const struct xids_xs_conn *conn)

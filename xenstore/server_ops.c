@@ -403,7 +403,10 @@ void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
 {
     struct request r = {.conn = conn, .msg = msg};
     int rc = 0;
+    const struct xids_xs_tracer *tracer = conn->server->tracer;
     conn->server->stats.requests++;
+    if (tracer != NULL)
+        tracer->request(tracer->ctx, conn, msg);
     const struct op *op = msg->type < sizeof(ops) / sizeof(ops[0]) ? &ops[msg->type] : NULL;
     if (op == NULL || op->run == NULL) {
         rc = -XEN_ENOSYS;

@@ -122,12 +122,22 @@ bool xids_xs_server_hungry(const struct xids_xs_conn *conn)
 
 /* ---- answers ---- */
 
+static void traced(struct xids_xs_conn *conn, const uint8_t *bytes, size_t len)
+{
+    const struct xids_xs_tracer *t = conn->server->tracer;
+    struct xids_xswire_msg msg;
+    if (xids_xswire_peek(&msg, bytes, len) > 0)
+        t->message(t->ctx, conn, &msg);
+}
+
 /* Room for any answer was made before the request was looked at. */
 static void append(struct xids_xs_conn *conn, uint32_t type, uint32_t req_id, uint32_t tx_id,
                    const struct xids_xswire_part *parts, unsigned int count)
 {
     struct out *o = &conn->out;
     int n = xids_xswire_build(o->bytes + o->end, o->cap - o->end, type, req_id, tx_id, parts, count);
+    if (conn->server->tracer != NULL && n > 0)
+        traced(conn, o->bytes + o->end, (size_t)n);
     if (n > 0)
         o->end += (size_t)n;
     xids_xs_mark_ready(conn);

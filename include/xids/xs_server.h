@@ -206,6 +206,18 @@ struct xids_xs_watch {
 void xids_xs_server_each_watch(const struct xids_xs_server *s, void (*each)(void *ctx, const struct xids_xs_watch *w),
                                void *ctx);
 
+/* Sees all that is said, of sockets and rings alike. Its functions may not call back into the server. */
+struct xids_xs_tracer {
+    /* A request, whole, before anything is made of it. */
+    void (*request)(void *ctx, struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
+    /* An answer or an event, when it takes its place among what the connection will get. */
+    void (*message)(void *ctx, struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
+    void *ctx;
+};
+
+/* From now on; NULL: nobody looks, which costs next to nothing. The tracer is the caller's and must stay. */
+void xids_xs_server_trace(struct xids_xs_server *s, const struct xids_xs_tracer *tracer);
+
 /* The number of a connection's open transactions. */
 uint32_t xids_xs_conn_transactions(const struct xids_xs_conn *conn);
 
