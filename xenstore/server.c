@@ -135,22 +135,44 @@ int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void 
     return 0;
 }
 
+struct transaction *xids_xs_find_transaction(const struct xids_xs_conn *conn, uint32_t id)
+{
+    struct transaction *t = conn->transactions;
+    while (t != NULL && t->id != id)
+        t = t->next;
+    return t;
+}
+
+struct xids_store_tx *xids_xs_take_transaction(struct xids_xs_conn *conn, struct transaction *t)
+{
+    struct xids_store_tx *tx = t->tx;
+    struct transaction **at = &conn->transactions;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    conn->ntransactions--;
+    conn->server->stats.transactions--;
+    xids_xs_put(conn->server, t, sizeof(*t));
+    return tx;
+}
+
+void xids_xs_abort_transaction(struct xids_xs_conn *conn, struct transaction *t)
+{
+    xids_xs_turn_ended(conn, t);
+    xids_store_tx_abort(conn->server->store, xids_xs_take_transaction(conn, t));
+}
+
 void xids_xs_drop_transactions(struct xids_xs_conn *conn)
 {
-    while (conn->transactions != NULL) {
-        struct transaction *t = conn->transactions;
-        conn->transactions = t->next;
-        conn->ntransactions--;
-        conn->server->stats.transactions--;
-        xids_store_tx_abort(conn->server->store, t->tx);
-        xids_xs_put(conn->server, t, sizeof(*t));
-    }
+    while (conn->transactions != NULL)
+        xids_xs_abort_transaction(conn, conn->transactions);
 }
 
 /* Everything that a connection holds, but for itself. */
 void xids_xs_conn_reset(struct xids_xs_conn *conn)
 {
     xids_xs_out_free(conn); /* first, so that the watches have nothing waiting that would have to be looked for */
+    xids_xs_turn_drop(conn);
     xids_xs_watch_remove_all(conn);
     xids_xs_drop_transactions(conn);
     xids_xs_put(conn->server, conn->partial, conn->partial_cap);

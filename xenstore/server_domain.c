@@ -412,7 +412,8 @@ bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max)
         c->again = false;
         xids_xs_server_ring_event(c);
     }
-    bool more = forget_some(s, max);
+    bool more = xids_xs_turn_idle(s);
+    more = forget_some(s, max) || more;
     return xids_store_reap(s->store, max) || more || s->again != NULL;
 }
 

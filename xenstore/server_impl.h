@@ -77,6 +77,22 @@ struct transaction {
     struct xids_store_tx *tx;
 };
 
+/* Connections whose TRANSACTION_END is not answered yet. */
+struct turn_list {
+    struct xids_xs_conn *first, *last;
+};
+
+struct turns {
+    bool timed;                    /* the host tells the time: else there are no turns */
+    uint64_t now, since, start_by; /* milliseconds */
+    struct xids_xs_conn *holder;   /* whose turn it is, or NULL */
+    struct transaction *reader;    /* the transaction that has precedence, once it has started */
+    /* whose answers are held back: because they were refused, and it is not their turn yet */
+    struct turn_list refused, refused_guests;
+    /* because they would make untrue what the reader was told, or would have */
+    struct turn_list disturbing, again;
+};
+
 struct forgotten {
     struct forgotten *next;
     uint16_t domid;
@@ -117,6 +133,15 @@ struct xids_xs_conn {
     uint32_t nwatches;
     struct transaction *transactions;
     uint32_t ntransactions, next_tx;
+    /* the end of a transaction that is held back */
+    struct {
+        struct turn_list *list; /* NULL: none */
+        struct xids_xs_conn *next, *prev;
+        uint32_t transaction; /* 0: it is over */
+        uint32_t req_id, tx_id;
+        uint64_t until;
+    } held;
+    uint64_t turn_after; /* no other turn before */
     /* of a domain */
     void XIDS_PEER *page;
     struct xids_bytering requests, replies;
@@ -145,6 +170,7 @@ struct xids_xs_server {
     struct xids_xs_server_stats stats;
     struct forgotten *forgotten; /* domains whose nodes are still to be removed */
     struct xids_xs_conn *again, **again_last;
+    struct turns turns;
     struct out spare; /* a buffer for the next who needs one */
     struct xids_xs_perm perms[XIDS_XSWIRE_PAYLOAD_MAX / 3 + 1];
 };
@@ -168,6 +194,12 @@ bool xids_xs_conn_owes(const struct xids_xs_conn *conn);
 void xids_xs_drop_transactions(struct xids_xs_conn *conn);
 /* Whether the server cannot be without the domain: it is its own or the privileged one. */
 bool xids_xs_lasting(const struct xids_xs_server *s, uint16_t domid);
+/* A connection's transaction by its number, or NULL. */
+struct transaction *xids_xs_find_transaction(const struct xids_xs_conn *conn, uint32_t id);
+/* Takes a transaction away from its connection; it is to be ended. */
+struct xids_store_tx *xids_xs_take_transaction(struct xids_xs_conn *conn, struct transaction *t);
+/* Ends one without effect. */
+void xids_xs_abort_transaction(struct xids_xs_conn *conn, struct transaction *t);
 
 /* ---- server_out.c ---- */
 int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room);
@@ -217,6 +249,24 @@ void xids_xs_early_take(struct xids_xs_conn *conn);
 /* The domain has died before it was introduced. */
 void xids_xs_early_drop(struct xids_xs_server *s, uint16_t domid);
 void xids_xs_early_free_all(struct xids_xs_server *s);
+
+/* ---- server_turn.c ---- */
+
+/* A transaction has started, or was ended without effect. */
+void xids_xs_turn_started(struct xids_xs_conn *conn, struct transaction *t);
+void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t);
+
+/*
+ * Ends a transaction and puts it into force: as xids_store_tx_commit, or 1: it is held back, and answered when that is
+ * over.
+ */
+int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id);
+
+/* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
+void xids_xs_turn_drop(struct xids_xs_conn *conn);
+
+/* Goes on with one end that was held back; true when there are more. */
+bool xids_xs_turn_idle(struct xids_xs_server *s);
 
 /* ---- server_control.c ---- */
 int xids_xs_op_control(struct request *r);

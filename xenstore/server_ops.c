@@ -279,14 +279,6 @@ static int op_reset_watches(struct request *r)
 
 /* ---- transactions ---- */
 
-static struct transaction *find_transaction(const struct xids_xs_conn *conn, uint32_t id)
-{
-    struct transaction *t = conn->transactions;
-    while (t != NULL && t->id != id)
-        t = t->next;
-    return t;
-}
-
 static int op_start(struct request *r)
 {
     struct xids_xs_conn *conn = r->conn;
@@ -303,51 +295,38 @@ static int op_start(struct request *r)
         xids_xs_put(s, t, sizeof(*t));
         return rc;
     }
-    while (conn->next_tx == 0 || find_transaction(conn, conn->next_tx) != NULL)
+    while (conn->next_tx == 0 || xids_xs_find_transaction(conn, conn->next_tx) != NULL)
         conn->next_tx++;
     t->id = conn->next_tx++;
     t->next = conn->transactions;
     conn->transactions = t;
     conn->ntransactions++;
     s->stats.transactions++;
+    xids_xs_turn_started(conn, t);
     char id[11];
     xids_xs_reply(r, id, xids_xswire_format_decimal(id, t->id) + 1);
     return 0;
 }
 
-/* Takes the request's transaction out of its connection. */
-static struct transaction *take_transaction(struct request *r)
-{
-    struct transaction **at = &r->conn->transactions, *t = r->transaction;
-    while (*at != t)
-        at = &(*at)->next;
-    *at = t->next;
-    r->conn->ntransactions--;
-    r->conn->server->stats.transactions--;
-    r->transaction = NULL;
-    r->tx = NULL;
-    return t;
-}
-
 static int op_end(struct request *r)
 {
     struct xids_xs_conn *conn = r->conn;
-    struct xids_xs_server *s = conn->server;
     struct xids_xswire_str arg;
     if (xids_xs_one_arg(r, &arg) < 0 || arg.len != 1 || (arg.s[0] != 'T' && arg.s[0] != 'F'))
         return -XEN_EINVAL;
     if (r->transaction == NULL)
         return -XEN_ENOENT;
-    struct transaction *t = take_transaction(r);
+    r->tx = NULL;
     int rc = 0;
     if (arg.s[0] == 'T') {
-        rc = xids_store_tx_commit(s->store, t->tx, &conn->who);
-        s->stats.commits += rc == 0;
-        s->stats.conflicts += rc == -XEN_EAGAIN;
+        rc = xids_xs_turn_commit(conn, r->transaction, r->msg->req_id);
+        if (rc > 0) {
+            r->answered = true;
+            return 0;
+        }
     } else {
-        xids_store_tx_abort(s->store, t->tx);
+        xids_xs_abort_transaction(conn, r->transaction);
     }
-    xids_xs_put(s, t, sizeof(*t));
     if (rc == 0)
         xids_xs_reply_ok(r);
     return rc;
@@ -391,11 +370,8 @@ static int host_refuses(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
     int rc = s->host.request != NULL ? s->host.request(s->host.ctx, r->conn, r->msg) : 0;
-    if (rc < 0 && r->msg->type == XS_TRANSACTION_END && r->transaction != NULL) {
-        struct transaction *t = take_transaction(r);
-        xids_store_tx_abort(s->store, t->tx);
-        xids_xs_put(s, t, sizeof(*t));
-    }
+    if (rc < 0 && r->msg->type == XS_TRANSACTION_END && r->transaction != NULL)
+        xids_xs_abort_transaction(r->conn, r->transaction);
     return rc < 0 ? rc : 0;
 }
 
@@ -413,7 +389,7 @@ void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
     } else if (op->privileged && !conn->who.privileged) {
         rc = -XEN_EACCES;
     } else if (!op->no_transaction && msg->tx_id != 0) {
-        r.transaction = find_transaction(conn, msg->tx_id);
+        r.transaction = xids_xs_find_transaction(conn, msg->tx_id);
         if (r.transaction == NULL)
             rc = -XEN_ENOENT;
         else

@@ -117,7 +117,8 @@ void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
 
 bool xids_xs_server_hungry(const struct xids_xs_conn *conn)
 {
-    return !conn->broken && !conn->later && held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
+    return !conn->broken && !conn->later && conn->held.list == NULL &&
+           held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
 }
 
 /* ---- answers ---- */

@@ -324,10 +324,11 @@ static bool same_children(struct xids_store *s, const struct xids_store_node *a,
     return true;
 }
 
-/* Whether everything that the transaction has read is still so in the tree in force. */
+/* Whether everything that the transaction has read is still so in another tree. */
 static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_who *who,
-                       struct xids_store_path *p)
+                       const struct xids_store_node *top)
 {
+    struct xids_store_path *p = s->scratch;
     for (const struct entry *e = tx->first; e != NULL; e = e->next) {
         if (e->reads == 0)
             continue;
@@ -335,7 +336,7 @@ static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, con
             return false;
         const struct xids_store_node *then, *now;
         unsigned int access_then = xids_store_access_at(tx->base, who, p, &then);
-        unsigned int access_now = xids_store_access_at(s->top, who, p, &now);
+        unsigned int access_now = xids_store_access_at(top, who, p, &now);
         if (then == now && (then != NULL || access_then == access_now))
             continue;
         if ((e->reads & READ_ACCESS) != 0 && ((then == NULL) != (now == NULL) || access_then != access_now))
@@ -429,27 +430,43 @@ static void come_into_force(struct xids_store *s, struct xids_store_tx *tx)
     xids_store_node_unref(s, old);
 }
 
-static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
+/* Makes tx->top what would come into force, out of the tree that is; or says why that cannot be. */
+static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
 {
     if (tx->failed)
         return -XEN_ENOMEM;
-    /* Whoever only reads has seen a snapshot: it came before all that has happened since. */
-    if (tx->ops == NULL)
-        return 0;
     if (tx->stale)
         return -XEN_EAGAIN;
     if (tx->version != s->version) {
-        int rc = still_true(s, tx, who, s->scratch) ? redo(s, tx, who, s->scratch) : -XEN_EAGAIN;
+        int rc = still_true(s, tx, who, s->top) ? redo(s, tx, who, s->scratch) : -XEN_EAGAIN;
         if (rc < 0)
             return rc;
+        tx->version = s->version;
     }
     if (!who->privileged) {
         int32_t delta = xids_store_count_delta(&tx->counts, who->domid);
         if (delta > 0 && beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta))
             return -XEN_ENOSPC;
     }
-    come_into_force(s, tx);
     return 0;
+}
+
+bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who)
+{
+    return tx->ops != NULL && make_ready(s, tx, who) == 0 && !still_true(s, reader, reader_who, tx->top) &&
+           still_true(s, reader, reader_who, s->top);
+}
+
+static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
+{
+    /* Whoever only reads has seen a snapshot: it came before all that has happened since. */
+    if (tx->ops == NULL && !tx->failed)
+        return 0;
+    int rc = make_ready(s, tx, who);
+    if (rc == 0)
+        come_into_force(s, tx);
+    return rc;
 }
 
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)

@@ -28,7 +28,7 @@ struct op {
 
 struct xids_store_tx {
     struct xids_store_node *base, *top;
-    uint64_t version; /* of the tree in force when it began */
+    uint64_t version; /* of the tree in force that top was made from */
     struct counts counts;
     struct entry **buckets;
     uint32_t nbuckets, nentries, nops, nremoved;

@@ -37,6 +37,7 @@ struct daemon {
     int listen_fd;
     uv_check_t flush;
     uv_idle_t idle;
+    uv_timer_t deadline;
     uv_signal_t term, interrupt;
     uv_pipe_t control;
     bool control_open;
@@ -81,6 +82,9 @@ bool quota_option(struct xids_xs_limits *limits, const char *text, bool soft);
 /* Listens on d->socket_path. 0 or a negative errno; says why. */
 int socket_open(struct daemon *d);
 void socket_close(struct daemon *d);
+
+/* Tells the server the time. Before each thing that feeds it. */
+void tell_time(struct daemon *d);
 
 /* Writes what there is for whom, and sees to work put off. After each thing that fed the server. */
 void flush_output(struct daemon *d);

@@ -239,6 +239,7 @@ static void on_ports(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         return;
+    tell_time(m->daemon);
     /* A bounded number, so that busy guests leave the sockets their turn. */
     for (int i = 0; i < 64 && (port = p->ops->evtchn_pending(p->ctx)) > 0; i++) {
         (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);

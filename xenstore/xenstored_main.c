@@ -151,7 +151,8 @@ static int start(struct daemon *d)
     if (rc < 0)
         return rc;
     (void)uv_idle_init(&d->loop, &d->idle);
-    d->idle.data = d;
+    (void)uv_timer_init(&d->loop, &d->deadline);
+    d->idle.data = d->deadline.data = d;
     (void)uv_signal_init(&d->loop, &d->term);
     (void)uv_signal_init(&d->loop, &d->interrupt);
     d->term.data = d->interrupt.data = d;

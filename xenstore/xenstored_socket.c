@@ -121,6 +121,7 @@ static bool client_feed(struct client *c, const uint8_t *bytes, size_t len)
     return true;
 }
 
+/* Reads once. Whoever is told nothing at once, because others have precedence, is not read from meanwhile. */
 static void client_read(struct client *c)
 {
     ssize_t n;
@@ -131,8 +132,8 @@ static void client_read(struct client *c)
         return;
     if (n <= 0)
         client_close(c);
-    else
-        (void)client_feed(c, read_buffer, (size_t)n);
+    else if (client_feed(c, read_buffer, (size_t)n) && !xids_xs_server_hungry(c->conn))
+        client_rearm(c);
 }
 
 /* The server had enough; when its answers have gone it takes the rest. */
@@ -155,6 +156,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct client *c = poll->data;
     struct daemon *d = c->daemon;
+    tell_time(d);
     if (status < 0 || (events & UV_DISCONNECT) != 0) {
         client_close(c);
     } else {
@@ -168,7 +170,29 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 static void on_idle(uv_idle_t *idle)
 {
+    tell_time(idle->data);
     flush_output(idle->data);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    tell_time(timer->data);
+    flush_output(timer->data);
+}
+
+void tell_time(struct daemon *d)
+{
+    xids_xs_server_time(d->server, uv_now(&d->loop));
+}
+
+/* Has the loop come back when the server wants to be told the time. */
+static void wait_until_deadline(struct daemon *d)
+{
+    uint64_t at = xids_xs_server_deadline(d->server), now = uv_now(&d->loop);
+    if (at == UINT64_MAX)
+        (void)uv_timer_stop(&d->deadline);
+    else
+        (void)uv_timer_start(&d->deadline, on_deadline, at > now ? at - now : 0, 0);
 }
 
 static void write_ready(struct daemon *d)
@@ -190,6 +214,7 @@ void flush_output(struct daemon *d)
     else
         (void)uv_idle_stop(&d->idle);
     write_ready(d);
+    wait_until_deadline(d);
 }
 
 /* ---- listening ---- */

@@ -153,6 +153,13 @@ int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const s
     XIDS_MUST_CHECK;
 
 /*
+ * Whether the transaction could end well now and another one, the reader, would then end with -XEN_EAGAIN, which it
+ * would not as things are.
+ */
+bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who);
+
+/*
  * A domain has died: if the transaction gives it anything, it will end with -XEN_EAGAIN. Otherwise the next domain with
  * that number would have it.
  */

@@ -115,6 +115,14 @@ void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_
 /* Some of the work put off, at most about max nodes of it; true when there is more. Call it when idle. */
 bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max);
 
+/*
+ * The time in milliseconds by any clock that never goes back: before input, after waiting. A host that never says it
+ * has no precedence for refused transactions (docs/spec/xenstore.md). xids_xs_server_deadline is when it should be
+ * said next, if nothing happens before; UINT64_MAX: no need. Then call xids_xs_server_idle.
+ */
+void xids_xs_server_time(struct xids_xs_server *s, uint64_t ms);
+uint64_t xids_xs_server_deadline(const struct xids_xs_server *s);
+
 /* ---- sockets ---- */
 
 /* A connection of the server's own domain; data is the host's. -XEN_ENOMEM. */
