@@ -267,7 +267,7 @@ static void fire_below(struct xids_xs_server *s, const struct watch_node *n, con
     }
     size_t len = (size_t)(end - at);
     if (e->tx != NULL) {
-        if (xids_store_path_set(s->store, p, at, len) < 0 || xids_store_tx_has_event(e->tx, p))
+        if (xids_store_path_set(s->store, p, at, len) < 0 || xids_store_tx_tells(e->tx, p, e->path->depth))
             return;
         at = p->bytes;
     }

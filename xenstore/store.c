@@ -266,7 +266,8 @@ static int settle(struct xids_store *s, struct xids_store_tx *tx, const struct x
     if (rc == 0) {
         xids_store_tx_record_write(s, tx, done);
     } else if (rc != -XEN_ENOMEM) {
-        int noted = xids_store_tx_note_read(s, tx, who, p, READ_ACCESS);
+        /* That the owner would have been another one tells who the owner is. */
+        int noted = xids_store_tx_note_read(s, tx, who, p, READ_ACCESS | (rc == -XEN_EPERM ? READ_PERMS : 0));
         if (noted < 0)
             rc = noted;
     }

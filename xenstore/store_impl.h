@@ -243,6 +243,7 @@ enum read_kind {
     READ_VALUE = 2,
     READ_PERMS = 4,
     READ_CHILDREN = 8,
+    READ_RIGHT = 16, /* what we may do with what we have written: it may stand where others have given rights */
 };
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx);
 int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
@@ -259,7 +260,10 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
                                 struct perms *perms);
 void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done);
 
-/* Whether the transaction that is committing sends its own event for this path. */
-bool xids_store_tx_has_event(const struct xids_store_tx *tx, const struct xids_store_path *p);
+/*
+ * Whether the transaction that is committing tells of a node otherwise than with the removal of the path's first depth
+ * parts: by an event of its own, or with the removal of something in between.
+ */
+bool xids_store_tx_tells(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth);
 
 #endif

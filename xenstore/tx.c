@@ -24,7 +24,6 @@ int xids_store_tx_start(struct xids_store *s, struct xids_store_tx **tx)
         return -XEN_ENOMEM;
     *t = (struct xids_store_tx){.base = s->top, .top = s->top, .version = s->version};
     s->top->refs += 2;
-    t->last = &t->first;
     t->ops_last = &t->ops;
     *tx = t;
     return 0;
@@ -138,6 +137,27 @@ static int more_buckets(struct xids_store *s, struct xids_store_tx *tx)
     return 0;
 }
 
+static void append(struct xids_store_tx *tx, struct entry *e)
+{
+    e->next = NULL;
+    e->prev = tx->last;
+    *(tx->last != NULL ? &tx->last->next : &tx->first) = e;
+    tx->last = e;
+}
+
+/* A request names the path: from now on it has its place in the order of events. */
+static void name(struct xids_store_tx *tx, struct entry *e)
+{
+    if (e->named)
+        return;
+    e->named = true;
+    if (e->next == NULL)
+        return;
+    *(e->prev != NULL ? &e->prev->next : &tx->first) = e->next;
+    e->next->prev = e->prev;
+    append(tx, e);
+}
+
 static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry, const struct xids_store_who *who,
                  const struct xids_store_path *p, uint32_t depth)
 {
@@ -161,8 +181,7 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)len};
     __builtin_memcpy(e->path, p->bytes, len);
     *bucket = e;
-    *tx->last = e;
-    tx->last = &e->next;
+    append(tx, e);
     tx->nentries++;
     tx->bytes += FLEXIBLE(struct entry, path, len);
     *entry = e;
@@ -218,20 +237,60 @@ static int note_inherited(struct xids_store *s, struct xids_store_tx *tx, const 
     return 0;
 }
 
+/* What a guest is told of what it has removed depends on its right to the directory that this was in. */
+static int note_above(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                      const struct xids_store_path *p, uint32_t depth)
+{
+    struct entry *e;
+    if (who->privileged || depth < 2)
+        return 0;
+    int rc = touch(s, tx, &e, who, p, depth - 1);
+    if (rc == 0)
+        e->reads |= (uint8_t)(READ_ACCESS & ~(unsigned int)e->own);
+    return rc;
+}
+
+/*
+ * What a guest is told of something missing depends on its right to what is nearest above. What it has written may make
+ * that anew, and its own, where it is gone in the meantime; or stand below what others have made.
+ */
+static int note_nearest(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                        const struct xids_store_path *p)
+{
+    int rc = 0;
+    if (who->privileged || tx->nops == 0 || xids_store_find(tx->top, p, p->depth) != NULL)
+        return 0;
+    for (uint32_t depth = depth_in(tx->base, p); depth < p->depth && rc == 0; depth++) {
+        struct entry *e;
+        rc = depth > 1 ? touch(s, tx, &e, who, p, depth) : 0;
+        if (depth > 1 && rc == 0 && (e->own & READ_PERMS) == 0)
+            e->reads |= READ_RIGHT;
+    }
+    return rc;
+}
+
 int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
                             const struct xids_store_path *p, unsigned int kinds)
 {
     struct entry *e;
     int rc = touch(s, tx, &e, who, p, p->depth);
-    bool own = rc == 0 && own_doing(tx, p) <= p->depth;
+    if (rc == 0)
+        name(tx, e);
+    uint32_t ours = rc == 0 ? own_doing(tx, p) : UINT32_MAX;
+    bool own = ours <= p->depth;
     if (rc == 0 && (kinds & READ_PERMS) != 0 && (own || xids_store_find(tx->base, p, p->depth) == NULL))
         rc = note_inherited(s, tx, who, p);
+    if (rc == 0)
+        rc = own ? note_above(s, tx, who, p, ours) : note_nearest(s, tx, who, p);
     if (rc < 0) {
         tx->failed = tx->failed || rc == -XEN_ENOMEM;
         return rc;
     }
-    if (!own)
-        e->reads |= (uint8_t)(kinds & ~(unsigned int)e->own);
+    if (own)
+        return 0;
+    e->reads |= (uint8_t)(kinds & ~(unsigned int)e->own);
+    if ((kinds & e->own & READ_ACCESS) != 0 && (e->own & READ_PERMS) == 0)
+        e->reads |= READ_RIGHT;
     return 0;
 }
 
@@ -243,6 +302,7 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     int rc = touch(s, tx, &e, who, p, p->depth);
     if (rc < 0)
         return rc;
+    name(tx, e);
     if ((!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1))) ||
         full(tx, who, FLEXIBLE(struct op, value, len)))
         return -XEN_ENOSPC;
@@ -283,14 +343,21 @@ void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, 
         e->own |= READ_ACCESS | READ_VALUE | READ_PERMS | READ_CHILDREN;
         tx->nremoved += !e->removed;
         e->removed = true;
+        e->took = e->took || done;
         break;
     }
 }
 
-bool xids_store_tx_has_event(const struct xids_store_tx *tx, const struct xids_store_path *p)
+bool xids_store_tx_tells(const struct xids_store_tx *tx, const struct xids_store_path *p, uint32_t depth)
 {
-    const struct entry *e = find(tx, p, p->depth);
-    return e != NULL && e->event;
+    uint32_t h = 0;
+    for (uint32_t i = 0; i < p->depth; i++) {
+        h = hash_step(h, p, i);
+        const struct entry *e = i >= depth ? find_hashed(tx, p, i + 1, hash_end(h)) : NULL;
+        if (e != NULL && e->event && (e->took || i + 1 == p->depth))
+            return true;
+    }
+    return false;
 }
 
 /* ---- the end ---- */
@@ -324,6 +391,14 @@ static bool same_children(struct xids_store *s, const struct xids_store_node *a,
     return true;
 }
 
+/* What who may do with a node; that includes setting its permissions. Whoever makes a node may do everything. */
+static unsigned int right_to(const struct xids_store_node *n, const struct xids_store_who *who)
+{
+    if (n == NULL || xids_store_is_owner(n->perms, who))
+        return XIDS_XS_BOTH + 1u;
+    return xids_store_access(n->perms, who);
+}
+
 /* Whether everything that the transaction has read is still so in another tree. */
 static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_who *who,
                        const struct xids_store_node *top)
@@ -339,7 +414,10 @@ static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, con
         unsigned int access_now = xids_store_access_at(top, who, p, &now);
         if (then == now && (then != NULL || access_then == access_now))
             continue;
-        if ((e->reads & READ_ACCESS) != 0 && ((then == NULL) != (now == NULL) || access_then != access_now))
+        if ((e->reads & READ_ACCESS) != 0 &&
+            ((then == NULL) != (now == NULL) || access_then != access_now || right_to(then, who) != right_to(now, who)))
+            return false;
+        if ((e->reads & READ_RIGHT) != 0 && right_to(then, who) != right_to(now, who))
             return false;
         if ((e->reads & READ_VALUE) != 0 && !same_value(then, now))
             return false;
@@ -366,6 +444,7 @@ static int redo_one(struct xids_store *s, const struct view *v, struct op *op, c
     case WROTE_REMOVAL:
         rc = xids_store_do_rm(s, v, &c, who, p);
         xids_store_node_unref(s, c.removed);
+        op->entry->took = op->entry->took || c.done;
         if (rc == -XEN_ENOENT)
             rc = 0; /* somebody has removed it with its parent: as wanted */
         break;
@@ -388,7 +467,7 @@ static int redo(struct xids_store *s, struct xids_store_tx *tx, const struct xid
     s->top->refs++;
     tx->counts.n = 0;
     for (struct entry *e = tx->first; e != NULL; e = e->next)
-        e->event = false;
+        e->event = e->took = false;
     const struct view v = {.top = &tx->top, .counts = &tx->counts};
     int rc = 0;
     for (struct op *op = tx->ops; op != NULL && rc == 0; op = op->next)
@@ -410,7 +489,7 @@ static void fire(struct xids_store *s, const struct xids_store_tx *tx, const str
                                                .before = was != NULL ? was->perms : NULL,
                                                .node = is != NULL ? is : was,
                                                .parent = xids_store_find(s->top, p, p->depth - 1),
-                                               .removed = e->removed ? was : NULL,
+                                               .removed = e->took ? was : NULL,
                                                .now = is,
                                                .tx = tx};
         xids_store_fire(s, &event);

@@ -6,13 +6,15 @@
 #include "xenstore/store_impl.h"
 
 struct entry {
-    struct entry *chain; /* same bucket */
-    struct entry *next;  /* in order of first touch */
+    struct entry *chain;       /* same bucket */
+    struct entry *next, *prev; /* those that requests have named are in the order in which they did */
     uint32_t hash;
     uint8_t reads; /* enum read_kind: to be found the same at the end */
     uint8_t own;   /* enum read_kind: now known from the transaction's own changes */
     bool event;    /* changed */
-    bool removed;  /* with all that was below */
+    bool removed;  /* whatever there is: also when nothing was */
+    bool took;     /* by a removal that found something, all that was below has gone with it */
+    bool named;    /* by a request, not only looked at on behalf of one */
     uint16_t len;
     char path[];
 };
@@ -32,7 +34,7 @@ struct xids_store_tx {
     struct counts counts;
     struct entry **buckets;
     uint32_t nbuckets, nentries, nops, nremoved;
-    struct entry *first, **last;
+    struct entry *first, *last;
     struct op *ops, **ops_last;
     struct op *pending;
     uint64_t bytes; /* of entries and operations */
