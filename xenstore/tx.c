@@ -261,7 +261,7 @@ static int note_nearest(struct xids_store *s, struct xids_store_tx *tx, const st
     if (who->privileged || tx->nops == 0 || xids_store_find(tx->top, p, p->depth) != NULL)
         return 0;
     for (uint32_t depth = depth_in(tx->base, p); depth < p->depth && rc == 0; depth++) {
-        struct entry *e;
+        struct entry *e = NULL;
         rc = depth > 1 ? touch(s, tx, &e, who, p, depth) : 0;
         if (depth > 1 && rc == 0 && (e->own & READ_PERMS) == 0)
             e->reads |= READ_RIGHT;
