@@ -114,6 +114,10 @@ static int create(struct xids_store *s, const struct view *v, const struct xids_
     int rc = -XEN_ENOSPC;
     if (!who->privileged) {
         int64_t owned = (int64_t)xids_store_owned(s, who->domid) + xids_store_count_delta(v->counts, who->domid);
+        if (beyond(who->limits->nodes, (uint64_t)(owned + missing)) && s->gone != NULL) {
+            rc = XIDS_STORE_LATER;
+            goto out;
+        }
         if (beyond(who->limits->nodes, (uint64_t)(owned + missing)) || too_big(who, perms, len, 0) ||
             too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[have].len + 1u))
             goto out;
@@ -183,6 +187,31 @@ static struct xids_store_node *walk_next(struct xids_store *s, uint32_t *sp, con
     return n;
 }
 
+/* In force, whoever owns a node has his counter; a transaction may not have it yet. */
+static int count_below(struct xids_store *s, struct counts *counts, struct xids_store_node *root)
+{
+    const struct xids_store_node *n;
+    for (uint32_t sp = walk_start(s, root); counts != NULL && (n = walk_next(s, &sp, root)) != NULL;) {
+        int rc = xids_store_count_reserve(s, counts, n->perms->e[0].domid);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void discount_below(struct xids_store *s, struct counts *counts, struct xids_store_node *root)
+{
+    const struct xids_store_node *n;
+    for (uint32_t sp = walk_start(s, root); (n = walk_next(s, &sp, root)) != NULL;) {
+        xids_store_count_add(s, counts, n->perms->e[0].domid, -1);
+        s->work++;
+    }
+}
+
+/*
+ * What is below is counted later. A guest's transaction counts at once, as what it removes makes room for what it
+ * creates.
+ */
 int xids_store_do_rm(struct xids_store *s, const struct view *v, struct change *c, const struct xids_store_who *who,
                      const struct xids_store_path *p)
 {
@@ -195,21 +224,33 @@ int xids_store_do_rm(struct xids_store *s, const struct view *v, struct change *
     if (found == NULL)
         return xids_store_find(*v->top, p, p->depth - 1) != NULL ? 0 : -XEN_ENOENT;
     struct descent d;
+    struct xids_store_node *root = NULL;
+    struct gone *g = NULL;
     int rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
     if (rc < 0)
         return rc;
-    struct xids_store_node *root = *d.slot, *n;
-    /* In force, whoever owns a node has his counter; a transaction may not have it yet. */
-    for (uint32_t sp = walk_start(s, root); v->counts != NULL && (n = walk_next(s, &sp, root)) != NULL;) {
-        rc = xids_store_count_reserve(s, v->counts, n->perms->e[0].domid);
-        if (rc < 0)
-            return rc;
+    root = *d.slot;
+    if (root->children == NULL || (v->counts != NULL && !who->privileged)) {
+        rc = count_below(s, v->counts, root);
+    } else {
+        g = xids_store_gone_new(s);
+        rc = g != NULL ? 0 : -XEN_ENOMEM;
     }
-    rc = xids_store_unlink(s, &root, d.slot, d.dir);
-    if (rc < 0)
+    if (rc == 0)
+        rc = xids_store_unlink(s, &root, d.slot, d.dir);
+    if (rc < 0) {
+        xids_store_gone_free(s, g);
         return rc;
-    for (uint32_t sp = walk_start(s, root); (n = walk_next(s, &sp, root)) != NULL;)
-        xids_store_count_add(s, v->counts, n->perms->e[0].domid, -1);
+    }
+    if (g == NULL) {
+        discount_below(s, v->counts, root);
+    } else if (v->counts != NULL) {
+        xids_store_gone_add(&v->counts->gone, g, root);
+    } else {
+        struct gone *list = NULL;
+        xids_store_gone_add(&list, g, root);
+        xids_store_gone_move(s, &list);
+    }
     c->removed = root;
     c->done = true;
     return 0;

@@ -60,6 +60,7 @@ int32_t xids_store_count_delta(const struct counts *c, uint16_t domid)
 void xids_store_count_free(struct xids_store *s, struct counts *c)
 {
     xids_store_put(s, c->v, c->cap * sizeof(*c->v));
+    xids_store_gone_free(s, c->gone);
     *c = (struct counts){0};
 }
 
@@ -71,4 +72,9 @@ uint32_t xids_store_owned(const struct xids_store *s, uint16_t domid)
 uint32_t xids_store_nodes(const struct xids_store *s)
 {
     return s->nodes;
+}
+
+uint64_t xids_store_work(const struct xids_store *s)
+{
+    return s->work;
 }

@@ -151,6 +151,8 @@ static const char *check_dir(struct xids_store *s, const struct xids_store_node 
 const char *xids_store_check(struct xids_store *s)
 {
     uint32_t sp = 0, nodes = 0;
+    while (xids_store_settle(s, UINT32_MAX)) {
+    }
     uint64_t owned = 0;
     s->stack[sp++].n = s->top;
     while (sp > 0) {

@@ -56,6 +56,7 @@ void xids_store_node_unref(struct xids_store *s, struct xids_store_node *n)
 
 bool xids_store_reap(struct xids_store *s, unsigned int max)
 {
+    bool more = xids_store_settle(s, max);
     while (s->dead != NULL && max-- > 0) {
         struct xids_store_node *n = s->dead;
         s->dead = (struct xids_store_node *)(uintptr_t)n->seq;
@@ -65,7 +66,7 @@ bool xids_store_reap(struct xids_store *s, unsigned int max)
         xids_store_perms_unref(s, n->perms);
         xids_store_put(s, n, bytes_of(n));
     }
-    return s->dead != NULL;
+    return s->dead != NULL || more;
 }
 
 static void share(struct xids_store_node *n)
@@ -198,10 +199,18 @@ int xids_store_stack_reserve(struct xids_store *s, uint32_t visits)
         return 0;
     need += need / 2;
     struct step *stack = xids_store_get(s, need * sizeof(*stack));
-    if (stack == NULL)
+    struct xids_store_node **settling = xids_store_get(s, need * sizeof(struct xids_store_node *));
+    if (stack == NULL || settling == NULL) {
+        xids_store_put(s, stack, need * sizeof(*stack));
+        xids_store_put(s, settling, need * sizeof(struct xids_store_node *));
         return -XEN_ENOMEM;
+    }
+    if (s->nsettling > 0)
+        __builtin_memcpy(settling, s->settling, s->nsettling * sizeof(struct xids_store_node *));
     xids_store_put(s, s->stack, s->stack_cap * sizeof(*stack));
+    xids_store_put(s, s->settling, s->stack_cap * sizeof(struct xids_store_node *));
     s->stack = stack;
+    s->settling = settling;
     s->stack_cap = need;
     return 0;
 }

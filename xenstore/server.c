@@ -41,7 +41,6 @@ int xids_xs_server_new(struct xids_xs_server **server, const struct xids_xs_serv
         return -XEN_ENOMEM;
     __builtin_memset(s, 0, sizeof(*s));
     s->alloc = *a;
-    s->again_last = &s->again;
     s->limits = config->limits != NULL ? *config->limits : xids_xs_limits_default;
     if (config->host != NULL)
         s->host = *config->host;
@@ -179,7 +178,7 @@ void xids_xs_conn_reset(struct xids_xs_conn *conn)
     conn->partial = NULL;
     conn->partial_cap = 0;
     conn->have = 0;
-    conn->later = false;
+    conn->later = conn->repeat = false;
 }
 
 void xids_xs_conn_free(struct xids_xs_conn *conn)
@@ -187,14 +186,7 @@ void xids_xs_conn_free(struct xids_xs_conn *conn)
     struct xids_xs_server *s = conn->server;
     xids_xs_conn_reset(conn);
     xids_xs_unmark_ready(conn);
-    if (conn->again) {
-        struct xids_xs_conn **at = &s->again;
-        while (*at != conn)
-            at = &(*at)->again_next;
-        *at = conn->again_next;
-        if (*at == NULL)
-            s->again_last = at;
-    }
+    xids_xs_look_no_more(conn);
     if (conn->prev != NULL)
         conn->prev->next = conn->next;
     else
@@ -250,13 +242,11 @@ struct xids_xs_conn *xids_xs_server_ready(struct xids_xs_server *s)
 
 /* ---- bytes in ---- */
 
-/* Room for the longest answer, so that what a request does is never done unheard. */
+/* Room for the longest answer, so that what a request does is never done unheard. 1: it cannot be done yet. */
 static int carry_out(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
 {
     int rc = xids_xs_out_reserve(conn, XIDS_XSWIRE_MESSAGE_MAX);
-    if (rc == 0)
-        xids_xs_handle(conn, msg);
-    return rc;
+    return rc == 0 && !xids_xs_handle(conn, msg) ? 1 : rc;
 }
 
 /* Moves bytes to the partial message; true when its first want bytes are there. */
@@ -323,7 +313,7 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
             rc = assemble(conn, &msg, used, in, len);
         if (rc > 0) {
             rc = carry_out(conn, &msg);
-            if (rc < 0)
+            if (rc != 0)
                 break;
             xids_xs_put(conn->server, conn->partial, conn->partial_cap);
             conn->partial = NULL;
@@ -335,5 +325,5 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
         rc = -XEN_EBADMSG;
     if (rc == -XEN_EBADMSG)
         conn->broken = true;
-    return rc;
+    return rc < 0 ? rc : 0;
 }

@@ -5,7 +5,7 @@
 /* Looks at one ring before the others have their turn: a guest that writes all the time may not keep us. */
 #define ROUNDS_PER_EVENT 8u
 /* Nodes of a dead domain removed at once; the rest is done when idle. */
-#define FORGET_AT_ONCE 2000u
+#define FORGET_AT_ONCE 200u
 
 #define PAGE_WORD(page, field)                                              \
     ((uint32_t XIDS_PEER *)(void XIDS_PEER *)((uint8_t XIDS_PEER *)(page) + \
@@ -98,17 +98,6 @@ static bool push(struct xids_xs_conn *conn)
     return xids_bytering_publish(&conn->replies) || any;
 }
 
-void xids_xs_look_again(struct xids_xs_conn *conn)
-{
-    struct xids_xs_server *s = conn->server;
-    if (conn->again)
-        return;
-    conn->again = true;
-    conn->again_next = NULL;
-    *s->again_last = conn;
-    s->again_last = &conn->again_next;
-}
-
 /* Requests out of the ring: one contiguous piece. The number of bytes taken. */
 static uint32_t pull(struct xids_xs_conn *conn)
 {
@@ -191,8 +180,7 @@ static void forgotten_free(struct xids_xs_server *s, struct forgotten **at)
     xids_xs_put(s, f, sizeof(*f));
 }
 
-/* Goes on with the removal of what dead domains owned; true when there is more. */
-static bool forget_some(struct xids_xs_server *s, unsigned int max)
+bool xids_xs_forget_some(struct xids_xs_server *s, unsigned int max)
 {
     while (s->forgotten != NULL) {
         if (xids_store_forget_domain(s->store, s->forgotten->domid, max) != 0)
@@ -390,7 +378,7 @@ void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
             s->host.release(s->host.ctx, c, domid);
         xids_xs_conn_free(c);
     }
-    (void)forget_some(s, FORGET_AT_ONCE);
+    (void)xids_xs_forget_some(s, FORGET_AT_ONCE);
 }
 
 void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid)
@@ -400,21 +388,6 @@ void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid)
         return;
     c->shutdown = true;
     xids_xs_fire_special(s, "@releaseDomain", domid, true, true);
-}
-
-bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max)
-{
-    struct xids_xs_conn *c = s->again;
-    if (c != NULL) {
-        s->again = c->again_next;
-        if (s->again == NULL)
-            s->again_last = &s->again;
-        c->again = false;
-        xids_xs_server_ring_event(c);
-    }
-    bool more = xids_xs_turn_idle(s);
-    more = forget_some(s, max) || more;
-    return xids_store_reap(s->store, max) || more || s->again != NULL;
 }
 
 /* The known domain that a request names; not the server's own. */

@@ -115,10 +115,12 @@ struct xids_xs_conn {
     bool ring;
     bool broken;   /* has broken the protocol: nothing more is read or said */
     bool shutdown; /* of a domain: it has shut down */
-    bool again;    /* of a ring: in the list of those to be looked at again */
+    bool again;    /* in the list of those to be looked at again */
+    bool spent;    /* not read from until then */
+    bool repeat;   /* a request could not be carried out yet: it is looked at anew */
     bool later;    /* a request waits for xids_xs_server_answer */
     uint32_t later_req_id, later_tx_id;
-    struct xids_xs_conn *again_next;
+    struct xids_xs_conn *again_next, *again_prev;
     /* input */
     uint8_t head[XIDS_XSWIRE_HEADER];
     uint32_t have; /* bytes of the partial message, header included */
@@ -169,7 +171,7 @@ struct xids_xs_server {
     uint64_t watch_seq;
     struct xids_xs_server_stats stats;
     struct forgotten *forgotten; /* domains whose nodes are still to be removed */
-    struct xids_xs_conn *again, **again_last;
+    struct xids_xs_conn *again, *again_last;
     struct turns turns;
     struct out spare; /* a buffer for the next who needs one */
     struct xids_xs_perm perms[XIDS_XSWIRE_PAYLOAD_MAX / 3 + 1];
@@ -227,7 +229,8 @@ void xids_xs_fire_special(struct xids_xs_server *s, const char *name, uint16_t d
 void xids_xs_watch_free_all(struct xids_xs_server *s);
 
 /* ---- server_ops.c ---- */
-void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
+/* Carries a request out. False: it cannot be yet; the connection is looked at again, and the request with it. */
+bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg);
 int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids_xswire_str *str, bool special,
                  size_t *prefix);
 int xids_xs_one_arg(const struct request *r, struct xids_xswire_str *arg);
@@ -250,6 +253,13 @@ void xids_xs_early_take(struct xids_xs_conn *conn);
 void xids_xs_early_drop(struct xids_xs_server *s, uint16_t domid);
 void xids_xs_early_free_all(struct xids_xs_server *s);
 
+/* ---- server_run.c ---- */
+
+/* Has xids_xs_server_idle look at a connection; and not read from it until then; or not at all. */
+void xids_xs_look_again(struct xids_xs_conn *conn);
+void xids_xs_wait(struct xids_xs_conn *conn);
+void xids_xs_look_no_more(struct xids_xs_conn *conn);
+
 /* ---- server_turn.c ---- */
 
 /* A transaction has started, or was ended without effect. */
@@ -257,9 +267,10 @@ void xids_xs_turn_started(struct xids_xs_conn *conn, struct transaction *t);
 void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t);
 
 /*
- * Ends a transaction and puts it into force: as xids_store_tx_commit, or 1: it is held back, and answered when that is
- * over.
+ * Ends a transaction and puts it into force: as xids_store_tx_commit, or XIDS_XS_HELD: it is held back, and answered
+ * when that is over.
  */
+#define XIDS_XS_HELD 2
 int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id);
 
 /* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
@@ -284,8 +295,8 @@ int xids_xs_op_domain_path(struct request *r);
  */
 int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);
-/* Has xids_xs_server_idle look at a ring. */
-void xids_xs_look_again(struct xids_xs_conn *conn);
+/* Goes on with the removal of what dead domains owned; true when there is more. */
+bool xids_xs_forget_some(struct xids_xs_server *s, unsigned int max);
 int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg);
 
 #endif

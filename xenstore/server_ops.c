@@ -320,7 +320,7 @@ static int op_end(struct request *r)
     int rc = 0;
     if (arg.s[0] == 'T') {
         rc = xids_xs_turn_commit(conn, r->transaction, r->msg->req_id);
-        if (rc > 0) {
+        if (rc == XIDS_XS_HELD) {
             r->answered = true;
             return 0;
         }
@@ -375,14 +375,20 @@ static int host_refuses(struct request *r)
     return rc < 0 ? rc : 0;
 }
 
-void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
+/* Once for each request: who wants to know of it, and the host's word. */
+static int announce(struct request *r)
+{
+    struct xids_xs_server *s = r->conn->server;
+    s->stats.requests++;
+    if (s->tracer != NULL)
+        s->tracer->request(s->tracer->ctx, r->conn, r->msg);
+    return host_refuses(r);
+}
+
+bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
 {
     struct request r = {.conn = conn, .msg = msg};
     int rc = 0;
-    const struct xids_xs_tracer *tracer = conn->server->tracer;
-    conn->server->stats.requests++;
-    if (tracer != NULL)
-        tracer->request(tracer->ctx, conn, msg);
     const struct op *op = msg->type < sizeof(ops) / sizeof(ops[0]) ? &ops[msg->type] : NULL;
     if (op == NULL || op->run == NULL) {
         rc = -XEN_ENOSYS;
@@ -395,11 +401,15 @@ void xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
         else
             r.tx = r.transaction->tx;
     }
-    int refused = host_refuses(&r);
+    int refused = conn->repeat ? 0 : announce(&r);
     if (refused < 0)
         rc = refused;
     if (rc == 0)
         rc = op->run(&r);
-    if (rc < 0 && !r.answered)
+    conn->repeat = rc == XIDS_STORE_LATER && !r.answered;
+    if (conn->repeat)
+        xids_xs_wait(conn);
+    else if (rc < 0 && !r.answered)
         xids_xs_reply_error(&r, rc);
+    return !conn->repeat;
 }

@@ -117,7 +117,7 @@ void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
 
 bool xids_xs_server_hungry(const struct xids_xs_conn *conn)
 {
-    return !conn->broken && !conn->later && conn->held.list == NULL &&
+    return !conn->broken && !conn->later && !conn->spent && conn->held.list == NULL &&
            held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
 }
 

@@ -154,7 +154,7 @@ static int hold(struct turn_list *list, struct xids_xs_conn *conn, const struct 
     conn->held.req_id = req_id;
     conn->held.tx_id = tx_id;
     list_insert(list, conn);
-    return 1;
+    return XIDS_XS_HELD;
 }
 
 /* Whether the turn of another connection makes this one wait. */
@@ -170,8 +170,10 @@ static int finish(struct xids_xs_conn *conn, struct transaction *t, uint32_t req
     struct turns *u = &s->turns;
     bool own = u->reader == t;
     uint32_t tx_id = t->id;
-    struct xids_store_tx *tx = xids_xs_take_transaction(conn, t);
-    int rc = xids_store_tx_commit(s->store, tx, &conn->who);
+    int rc = xids_store_tx_commit(s->store, t->tx, &conn->who);
+    if (rc == XIDS_STORE_LATER)
+        return rc;
+    (void)xids_xs_take_transaction(conn, t);
     s->stats.commits += rc == 0;
     s->stats.conflicts += rc == -XEN_EAGAIN;
     if (own && rc == -XEN_EAGAIN) {
@@ -215,7 +217,9 @@ static void resume(struct xids_xs_conn *conn)
     list_remove(conn);
     struct transaction *t = conn->held.transaction != 0 ? xids_xs_find_transaction(conn, conn->held.transaction) : NULL;
     int rc = t != NULL ? end(conn, t, conn->held.req_id) : -XEN_EAGAIN;
-    if (rc <= 0)
+    if (rc == XIDS_STORE_LATER)
+        list_insert(&conn->server->turns.again, conn);
+    else if (rc <= 0)
         say(conn, rc);
 }
 

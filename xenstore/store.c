@@ -3,7 +3,7 @@
 #include "xenstore/store_impl.h"
 
 #define PERMS_BUCKETS 64u
-/* Nodes freed along with each change: more than one change can leave behind, so that they never pile up. */
+/* Nodes counted and freed along with each change: more than one change can leave behind, so that they never pile up. */
 #define REAP_PER_CHANGE 64u
 
 const struct xids_store_limits xids_store_limits_default = {
@@ -113,6 +113,7 @@ void xids_store_free(struct xids_store *s)
         xids_store_put(s, s->owned[i], 256 * sizeof(uint32_t));
     xids_store_put(s, s->perms, s->perms_buckets * sizeof(struct perms *));
     xids_store_put(s, s->stack, s->stack_cap * sizeof(*s->stack));
+    xids_store_put(s, s->settling, s->stack_cap * sizeof(struct xids_store_node *));
     xids_store_put(s, s->listing.bytes, s->listing.cap);
     xids_store_put(s, s->listing.sort, 2 * s->listing.cap_sort * sizeof(*s->listing.sort));
     xids_store_path_free(s, s->scratch);
@@ -265,7 +266,7 @@ static int settle(struct xids_store *s, struct xids_store_tx *tx, const struct x
 {
     if (rc == 0) {
         xids_store_tx_record_write(s, tx, done);
-    } else if (rc != -XEN_ENOMEM) {
+    } else if (rc < 0 && rc != -XEN_ENOMEM) {
         /* That the owner would have been another one tells who the owner is. */
         int noted = xids_store_tx_note_read(s, tx, who, p, READ_ACCESS | (rc == -XEN_EPERM ? READ_PERMS : 0));
         if (noted < 0)
@@ -340,6 +341,7 @@ int xids_store_rm(struct xids_store *s, struct xids_store_tx *tx, const struct x
             .path = p, .node = c.removed, .parent = xids_store_find(s->top, p, p->depth - 1), .removed = c.removed};
         xids_store_fire(s, &e);
         xids_store_node_unref(s, c.removed);
+        (void)xids_store_settle(s, REAP_PER_CHANGE);
     }
     return rc;
 }

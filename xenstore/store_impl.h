@@ -70,6 +70,7 @@ struct count {
 struct counts {
     struct count *v;
     uint32_t n, cap;
+    struct gone *gone; /* removed subtrees that are not counted yet */
 };
 
 /* A tree to work on: the one in force or a transaction's. */
@@ -101,6 +102,10 @@ struct xids_store {
     uint32_t nodes;
     struct step *stack; /* room for a walk of the deepest tree there has been */
     uint32_t stack_cap;
+    struct gone *gone;                 /* removed subtrees whose nodes still count */
+    struct xids_store_node **settling; /* the way through the first of them; room for stack_cap */
+    uint32_t nsettling;
+    uint64_t work; /* nodes looked at, beyond those on the way to a path: a measure of cost */
     struct xids_store_path *scratch;
     const struct xids_store_node
         *chain[PATH_DEPTH_MAX + 1]; /* the directories above the node that a walk has reached */
@@ -198,6 +203,15 @@ void xids_store_perms_unref(struct xids_store *s, struct perms *p);
 unsigned int xids_store_access(const struct perms *p, const struct xids_store_who *who);
 bool xids_store_is_owner(const struct perms *p, const struct xids_store_who *who);
 void xids_store_perms_free_all(struct xids_store *s);
+
+/* ---- gone.c ---- */
+struct gone *xids_store_gone_new(struct xids_store *s);
+void xids_store_gone_free(struct xids_store *s, struct gone *list);
+void xids_store_gone_add(struct gone **list, struct gone *g, struct xids_store_node *root);
+/* Moves a transaction's list to the tree in force. */
+void xids_store_gone_move(struct xids_store *s, struct gone **list);
+/* Takes at most max removed nodes out of the counts; true when there are more. */
+bool xids_store_settle(struct xids_store *s, unsigned int max);
 
 /* ---- count.c ---- */
 int xids_store_count_reserve(struct xids_store *s, struct counts *c, uint16_t domid);

@@ -466,6 +466,8 @@ static int redo(struct xids_store *s, struct xids_store_tx *tx, const struct xid
     tx->top = s->top;
     s->top->refs++;
     tx->counts.n = 0;
+    xids_store_gone_free(s, tx->counts.gone);
+    tx->counts.gone = NULL;
     for (struct entry *e = tx->first; e != NULL; e = e->next)
         e->event = e->took = false;
     const struct view v = {.top = &tx->top, .counts = &tx->counts};
@@ -504,6 +506,7 @@ static void come_into_force(struct xids_store *s, struct xids_store_tx *tx)
     tx->top = NULL;
     for (uint32_t i = 0; i < tx->counts.n; i++)
         xids_store_count_add(s, NULL, tx->counts.v[i].domid, tx->counts.v[i].delta);
+    xids_store_gone_move(s, &tx->counts.gone);
     s->version++;
     fire(s, tx, old, s->scratch);
     xids_store_node_unref(s, old);
@@ -518,14 +521,14 @@ static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const stru
         return -XEN_EAGAIN;
     if (tx->version != s->version) {
         int rc = still_true(s, tx, who, s->top) ? redo(s, tx, who, s->scratch) : -XEN_EAGAIN;
-        if (rc < 0)
+        if (rc != 0)
             return rc;
         tx->version = s->version;
     }
     if (!who->privileged) {
         int32_t delta = xids_store_count_delta(&tx->counts, who->domid);
         if (delta > 0 && beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta))
-            return -XEN_ENOSPC;
+            return s->gone != NULL ? XIDS_STORE_LATER : -XEN_ENOSPC;
     }
     return 0;
 }
@@ -551,6 +554,8 @@ static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct x
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
 {
     int rc = commit(s, tx, who);
+    if (rc == XIDS_STORE_LATER)
+        return rc;
     xids_store_tx_abort(s, tx);
     (void)xids_store_reap(s, 256);
     return rc;

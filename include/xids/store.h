@@ -68,8 +68,8 @@ int xids_store_new(struct xids_store **store, const struct xids_store_config *co
 void xids_store_free(struct xids_store *s);
 
 /*
- * Frees what removals and finished transactions have left, at most max nodes; true when there is more. Changes do
- * some of it themselves; call it when idle.
+ * Counts and frees what removals and finished transactions have left, at most max nodes; true when there is more.
+ * Changes do some of it themselves; call it when idle.
  */
 bool xids_store_reap(struct xids_store *s, unsigned int max);
 
@@ -94,6 +94,12 @@ int xids_store_path_join(struct xids_store *s, struct xids_store_path *p, const 
 
 /* The bytes of the path, with a NUL behind them. */
 const char *xids_store_path_bytes(const struct xids_store_path *p, size_t *len);
+
+/*
+ * What changes and xids_store_tx_commit return instead of -XEN_ENOSPC while removed nodes still count for their owners:
+ * nothing was done. Call xids_store_reap and try again.
+ */
+#define XIDS_STORE_LATER 1
 
 /* ---- operations ----
  * tx NULL: on the tree in force, at once. Common errors, with the hiding rule of xenstore.txt: whoever may not read
@@ -167,10 +173,10 @@ void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid);
 
 /* ---- domains ---- */
 
-/* The number of nodes in force that a domain owns. */
+/* The number of nodes in force that a domain owns; and removed ones that xids_store_reap has not come to. */
 uint32_t xids_store_owned(const struct xids_store *s, uint16_t domid);
 
-/* The number of nodes in force. */
+/* The number of nodes in force, counted in the same way. */
 uint32_t xids_store_nodes(const struct xids_store *s);
 
 /*
@@ -179,6 +185,9 @@ uint32_t xids_store_nodes(const struct xids_store *s);
  * Returns 0 when it is done, 1 when there is more to do; -XEN_ENOMEM: call again later.
  */
 int xids_store_forget_domain(struct xids_store *s, uint16_t domid, unsigned int max) XIDS_MUST_CHECK;
+
+/* A measure of the work done so far, in nodes looked at beyond those on the way to a path: for shares and for tests. */
+uint64_t xids_store_work(const struct xids_store *s);
 
 /* Checks every rule that the tree must keep; NULL, or what is broken. For tests and the "check" command. Slow. */
 const char *xids_store_check(struct xids_store *s);

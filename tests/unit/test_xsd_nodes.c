@@ -302,6 +302,8 @@ START_TEST(twenty_thousand_children_are_all_found)
     }
     ck_assert_uint_eq(list_by_parts("/many", names), 10000);
     EXPECT(c, XS_RM, "/many|", "rm OK|");
+    while (xids_xs_server_idle(w->server, 1000)) {
+    }
     ck_assert_uint_eq(xids_store_nodes(xids_xs_server_store(w->server)), 5);
 }
 END_TEST

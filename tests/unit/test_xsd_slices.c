@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: ISC */
+/* What one request costs at once, and what is left for later: counted in nodes looked at, not in time. */
+#include "tests/unit/xsd_world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct world *w;
+static struct xids_store *store;
+static struct xids_xs_conn *c, *o;
+
+static void setup(void)
+{
+    w = world_up();
+    store = xids_xs_server_store(w->server);
+    c = world_socket(w);
+    o = world_socket(w);
+}
+
+static void teardown(void)
+{
+    world_down(w);
+}
+
+/* Works off all that was put off; no slice looks at much more than it was asked to. */
+static void idle(void)
+{
+    for (bool more = true; more;) {
+        uint64_t before = xids_store_work(store);
+        more = xids_xs_server_idle(w->server, 100);
+        ck_assert_uint_le(xids_store_work(store) - before, 400);
+    }
+}
+
+static void children(const char *dir, unsigned int count)
+{
+    char payload[100];
+    for (unsigned int i = 0; i < count; i++) {
+        (void)sprintf(payload, "%s/%u|x", dir, i);
+        EXPECT(c, XS_WRITE, payload, "write OK|");
+    }
+}
+
+START_TEST(a_removal_costs_no_more_for_what_is_below)
+{
+    children("/big", 20000);
+    uint32_t nodes = xids_store_nodes(store);
+    EXPECT(o, XS_WATCH, "/big/77|token|", "watch OK|\nevent /big/77|token|");
+    EXPECT(o, XS_WATCH, "/|root|", "watch OK|\nevent /|root|");
+    uint64_t before = xids_store_work(store);
+    EXPECT(c, XS_RM, "/big|", "rm OK|");
+    ck_assert_uint_le(xids_store_work(store) - before, 200);
+    /* It is gone all the same, and who watches has been told. */
+    ck_assert_str_eq(heard(w, o), "event /big/77|token|\nevent /big|root|");
+    EXPECT(c, XS_READ, "/big/77|", "error ENOENT|");
+    EXPECT(c, XS_DIRECTORY, "/|", "directory tool|");
+    idle();
+    ck_assert_uint_eq(xids_store_nodes(store), nodes - 20001);
+}
+END_TEST
+
+START_TEST(a_removal_in_a_transaction_costs_no_more_either)
+{
+    children("/big", 20000);
+    uint32_t nodes = xids_store_nodes(store), tx = tx_start(w, c);
+    uint64_t before = xids_store_work(store);
+    EXPECT_TX(c, tx, XS_RM, "/big|", "rm OK|");
+    EXPECT(o, XS_WRITE, "/other|x", "write OK|");
+    EXPECT_TX(c, tx, XS_TRANSACTION_END, "T|", "end OK|");
+    ck_assert_uint_le(xids_store_work(store) - before, 800);
+    idle();
+    ck_assert_uint_eq(xids_store_nodes(store), nodes - 20001 + 1);
+    tx = tx_start(w, c);
+    EXPECT_TX(c, tx, XS_RM, "/other|", "rm OK|");
+    EXPECT_TX(c, tx, XS_RM, "/tool|", "rm OK|");
+    EXPECT_TX(c, tx, XS_TRANSACTION_END, "F|", "end OK|");
+    idle();
+    ck_assert_uint_eq(xids_store_nodes(store), nodes - 20001 + 1);
+}
+END_TEST
+
+/* What a snapshot shares with a removed subtree stays whole for it. */
+START_TEST(a_snapshot_keeps_what_was_removed)
+{
+    children("/big", 3000);
+    uint32_t tx = tx_start(w, o), nodes = xids_store_nodes(store);
+    EXPECT_TX(o, tx, XS_WRITE, "/big/5|mine", "write OK|");
+    EXPECT(c, XS_WRITE, "/big/6|new", "write OK|");
+    EXPECT(c, XS_RM, "/big|", "rm OK|");
+    (void)xids_xs_server_idle(w->server, 100);
+    EXPECT_TX(o, tx, XS_WRITE, "/big/7|mine", "write OK|");
+    idle();
+    EXPECT_TX(o, tx, XS_READ, "/big/2999|", "read x");
+    EXPECT_TX(o, tx, XS_READ, "/big/6|", "read x");
+    EXPECT_TX(o, tx, XS_TRANSACTION_END, "F|", "end OK|");
+    idle();
+    ck_assert_uint_eq(xids_store_nodes(store), nodes - 3001);
+}
+END_TEST
+
+/* ---- room for what a guest makes after a removal ---- */
+
+static void guest(void)
+{
+    world_introduce(w, 1);
+    EXPECT(c, XS_MKDIR, "/local/domain/1|", "mkdir OK|");
+    EXPECT(c, XS_SET_PERMS, "/local/domain/1|n1|", "set-perms OK|");
+}
+
+/* So many nodes, and eleven folders that they are in. */
+static void fill(unsigned int count)
+{
+    char payload[40];
+    for (unsigned int i = 0; i < count; i++) {
+        (void)sprintf(payload, "d/%u/%u|x", i % 10, i);
+        DOM_EXPECT(1, XS_WRITE, payload, "write OK|");
+    }
+}
+
+/* A path of so many new nodes. */
+static const char *deep(unsigned int count)
+{
+    static char path[1000];
+    strcpy(path, "deep");
+    for (unsigned int i = 1; i < count; i++)
+        strcat(path, "/x");
+    strcat(path, "|");
+    return path;
+}
+
+START_TEST(what_a_guest_has_removed_makes_room_for_what_it_creates)
+{
+    guest();
+    fill(988);
+    DOM_EXPECT(1, XS_WRITE, "more|x", "error ENOSPC|");
+    DOM_EXPECT(1, XS_RM, "d|", "rm OK|");
+    for (unsigned int i = 0; i < 2; i++) {
+        /* More at once than is counted with one request: the answer comes later, and what was asked next after it. */
+        ck_assert_str_eq(dom_ask(w, 1, XS_MKDIR, deep(400)), "");
+        ck_assert_str_eq(dom_ask(w, 1, XS_READ, "deep/x|"), "");
+        idle();
+        ck_assert_str_eq(dom_heard(w, 1), "mkdir OK|\nread ");
+        DOM_EXPECT(1, XS_RM, "deep|", "rm OK|");
+        idle();
+        ck_assert_uint_eq(xids_store_owned(store, 1), 1);
+        fill(988);
+        DOM_EXPECT(1, XS_RM, "d|", "rm OK|");
+    }
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_refused_when_all_is_counted)
+{
+    guest();
+    fill(500);
+    DOM_EXPECT(1, XS_MKDIR, deep(400), "mkdir OK|");
+    DOM_EXPECT(1, XS_RM, "d|", "rm OK|");
+    char payload[40];
+    for (unsigned int i = 0; i < 410; i++) {
+        (void)sprintf(payload, "e/%u|x", i);
+        DOM_EXPECT(1, XS_WRITE, payload, "write OK|");
+    }
+    EXPECT(c, XS_WRITE, "/some/where|x", "write OK|");
+    children("/big", 2000);
+    EXPECT(c, XS_RM, "/big|", "rm OK|");
+    /* Somebody else's removal: it is looked whether anything of the guest's is in it. */
+    const char *one =
+        "e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/1/2/3/4/5/6/7/8/9/1/2/3/4/5/6/7/8/9/1/2/3/4/5/6/7/8/"
+        "1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/"
+        "1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/"
+        "1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8/1/2/3/4/5/6/7/8|";
+    ck_assert_str_eq(dom_ask(w, 1, XS_MKDIR, one), "");
+    EXPECT(c, XS_READ, "/some/where|", "read x");
+    idle();
+    ck_assert_str_eq(dom_heard(w, 1), "error ENOSPC|");
+    DOM_EXPECT(1, XS_READ, "e/1|", "read x");
+}
+END_TEST
+
+START_TEST(a_commit_waits_until_it_is_known_to_fit)
+{
+    guest();
+    fill(900);
+    uint32_t tx = dom_tx_start(w, 1);
+    char payload[40];
+    for (unsigned int i = 0; i < 70; i++) {
+        (void)sprintf(payload, "e/%u|x", i);
+        DOM_EXPECT_TX(1, tx, XS_WRITE, payload, "write OK|");
+    }
+    DOM_EXPECT(1, XS_MKDIR, deep(88), "mkdir OK|");
+    DOM_EXPECT(1, XS_RM, "d|", "rm OK|");
+    ck_assert_str_eq(dom_ask_tx(w, 1, tx, XS_TRANSACTION_END, "T|"), "");
+    idle();
+    ck_assert_str_eq(dom_heard(w, 1), "end OK|");
+    ck_assert_uint_eq(xids_store_owned(store, 1), 1 + 71 + 88);
+}
+END_TEST
+
+START_TEST(a_guests_transaction_may_use_the_room_that_it_makes)
+{
+    guest();
+    fill(988);
+    uint32_t tx = dom_tx_start(w, 1);
+    DOM_EXPECT_TX(1, tx, XS_RM, "d|", "rm OK|");
+    DOM_EXPECT_TX(1, tx, XS_MKDIR, deep(400), "mkdir OK|");
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "end OK|");
+    ck_assert_uint_eq(xids_store_owned(store, 1), 401);
+}
+END_TEST
+
+Suite *xids_suite(void)
+{
+    Suite *suite = suite_create("xsd_slices");
+    TCase *t = tcase_create("removals");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, a_removal_costs_no_more_for_what_is_below);
+    tcase_add_test(t, a_removal_in_a_transaction_costs_no_more_either);
+    tcase_add_test(t, a_snapshot_keeps_what_was_removed);
+    suite_add_tcase(suite, t);
+    t = tcase_create("room");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, what_a_guest_has_removed_makes_room_for_what_it_creates);
+    tcase_add_test(t, what_does_not_fit_is_refused_when_all_is_counted);
+    tcase_add_test(t, a_commit_waits_until_it_is_known_to_fit);
+    tcase_add_test(t, a_guests_transaction_may_use_the_room_that_it_makes);
+    suite_add_tcase(suite, t);
+    return suite;
+}
