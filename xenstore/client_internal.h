@@ -76,6 +76,8 @@ struct xids_xs_client {
     uint32_t out_head, out_tail;
     uint64_t now, timeout, next_deadline;
     const char *reason;
+    xids_xs_event_fn *event_fn; /* takes all events, or NULL */
+    void *event_ctx;
     int error;
     int ending;            /* what orphans complete with */
     unsigned int busy;     /* request slots not free */

@@ -125,13 +125,24 @@ void xids_xsc_watch_disconnected(struct xids_xs_client *c)
     }
 }
 
+void xids_xs_client_own_events(struct xids_xs_client *c, xids_xs_event_fn *fn, void *ctx)
+{
+    c->event_fn = fn;
+    c->event_ctx = ctx;
+}
+
 void xids_xsc_watch_event(struct xids_xs_client *c, const char *payload, uint32_t len)
 {
     struct xids_xswire_str args[2];
     size_t rest;
     uint32_t id;
-    if (xids_xswire_split(args, 2, &rest, payload, len) != 2 || rest != 0) {
+    unsigned int n = xids_xswire_split(args, 2, &rest, payload, len);
+    if (n != 2 || payload[len - 1] != '\0' || (rest != 0 && c->event_fn == NULL)) {
         xids_xs_client_fail(c, -XEN_EBADMSG, "a malformed watch event");
+        return;
+    }
+    if (c->event_fn != NULL) {
+        c->event_fn(c->event_ctx, payload, len);
         return;
     }
     /*

@@ -172,6 +172,18 @@ int xids_xs_client_watch(struct xids_xs_client *c, uint32_t *id, const char *pat
 /* Ends a watch: its callback comes no more, from now on. Allowed in any callback. -XEN_ENOENT: no such watch. */
 int xids_xs_client_unwatch(struct xids_xs_client *c, uint32_t id);
 
+/*
+ * An event as it came: payload is a path and a token, each with its NUL, and perhaps more strings; valid during the
+ * call. A callback that cannot keep it breaks the client with xids_xs_client_fail.
+ */
+typedef void xids_xs_event_fn(void *ctx, const char *payload, uint32_t len);
+
+/*
+ * For owners that register watches themselves, with requests and tokens of their own: fn gets every event from now on,
+ * and xids_xs_client_watch must not be used. An event of fewer than two strings breaks the client before that.
+ */
+void xids_xs_client_own_events(struct xids_xs_client *c, xids_xs_event_fn *fn, void *ctx);
+
 /* ---- transactions ---- */
 
 struct xids_xs_tx;
