@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * libxenstore.so.4 on the engine of <xids/xs_client.h>: what its files share. The functions it exports are those of
+ * <xenstore.h>; those that are newer than Xen 4.17's header are declared here.
+ *
+ * Any number of threads may use one handle. There is no helper thread: of the threads that wait, one reads the
+ * connection for all, and when it has what it waited for, another takes its place. While nobody waits, nobody reads;
+ * then what xs_fileno gives watches the connection itself.
+ */
+#ifndef XENSTORE_LIBXENSTORE_H
+#define XENSTORE_LIBXENSTORE_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+#include <xenstore.h>
+#include <xids/xs_client.h>
+
+/* What libxentoolcore keeps of a handle, by its ABI, for xentoolcore_restrict_all. Its header is not installed. */
+struct lxs_active {
+    int (*restrict_callback)(struct lxs_active *active, domid_t domid);
+    struct {
+        struct lxs_active *next;
+        struct lxs_active **prev;
+    } entry;
+};
+
+struct lxs_event {
+    TAILQ_ENTRY(lxs_event) entry;
+    char **strings; /* what the user gets: one block */
+    unsigned int count;
+};
+
+/* A thread's request that is under way. */
+struct lxs_call {
+    TAILQ_ENTRY(lxs_call) entry; /* until it is done */
+    struct xs_handle *h;
+    pthread_cond_t wake;
+    bool done;
+    int rc;
+    char *data; /* malloc'ed, with a NUL after its len bytes */
+    uint32_t len;
+};
+
+TAILQ_HEAD(lxs_calls, lxs_call);
+TAILQ_HEAD(lxs_events, lxs_event);
+
+struct xs_handle {
+    struct lxs_active active;
+    int fd;
+    bool device; /* Xen's device file: one write, one message */
+    bool filter; /* XS_UNWATCH_FILTER */
+
+    pthread_mutex_t lock; /* for all that follows */
+    struct xids_xs_client *client;
+    bool reading;   /* a thread reads the connection, and in[] is its own */
+    bool away;      /* it has let go of the lock for that */
+    uint32_t whole; /* bytes left of the message whose first part the device has taken */
+    struct lxs_calls calls;
+    struct lxs_events events;
+    pthread_cond_t fired, room;     /* an event came; a request can be made; or there is nobody who reads */
+    unsigned int watchers, crowded; /* threads that wait for these */
+    bool loss_told;                 /* a user of events knows that the connection is lost */
+
+    /* What xs_fileno gives, -1 before: an epoll set of the connection, while nobody reads it, and of the bell. */
+    int poll_fd, bell_fd;
+    bool rung; /* events wait, or the loss is not told */
+    bool armed;
+
+    bool features_known;
+    unsigned int features;
+    uint8_t in[16384];
+};
+
+/* ---- libxenstore_talk.c ---- */
+
+/* Makes the engine. 0, or a negative errno. */
+int lxs_start(struct xs_handle *h);
+
+/*
+ * Between these two the thread is not cancelled: it would leave the lock behind, or a request whose answer has to go
+ * somewhere. lxs_lock returns what lxs_unlock needs.
+ */
+int lxs_lock(struct xs_handle *h);
+void lxs_unlock(struct xs_handle *h, int state);
+
+/*
+ * Makes a request and waits for its answer: sets *data, malloc'ed, which is the caller's, with a NUL after its *len
+ * bytes; either may be NULL. False: errno is set.
+ */
+bool lxs_talk(struct xs_handle *h, char **data, uint32_t *len, uint32_t type, uint32_t tx,
+              const struct xids_xswire_part *parts, unsigned int count);
+
+/* Locked: reads what is there without waiting, unless a thread is at it. */
+void lxs_look(struct xs_handle *h);
+
+/* Locked: reads, or waits on cond while another thread does; *reading says which. */
+void lxs_wait(struct xs_handle *h, bool *reading, pthread_cond_t *cond);
+
+/* Locked: ends what lxs_wait began: another thread that waits is to read, or the descriptor of xs_fileno to watch. */
+void lxs_stop_reading(struct xs_handle *h, bool reading);
+
+/* ---- libxenstore_watch.c ---- */
+
+/* Locked: the engine's callback for events. ctx: the handle. */
+void lxs_on_event(void *ctx, const char *payload, uint32_t len);
+
+/* Locked: makes the descriptor of xs_fileno say what is so. */
+void lxs_set_bell(struct xs_handle *h);
+void lxs_arm(struct xs_handle *h, bool on);
+void lxs_disarm_for_good(struct xs_handle *h);
+
+/* ---- functions newer than Xen 4.17's header ---- */
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+bool xs_watch_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth);
+bool xs_watch_try_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth);
+bool xs_get_features_supported(struct xs_handle *h, unsigned int *features);
+bool xs_get_features_domain(struct xs_handle *h, unsigned int domid, unsigned int *features);
+bool xs_set_features_domain(struct xs_handle *h, unsigned int domid, unsigned int features);
+const char **xs_get_quota_names(struct xs_handle *h, unsigned int *num);
+bool xs_get_global_quota(struct xs_handle *h, const char *quota, unsigned int *value);
+bool xs_set_global_quota(struct xs_handle *h, const char *quota, unsigned int value);
+bool xs_get_domain_quota(struct xs_handle *h, unsigned int domid, const char *quota, unsigned int *value);
+bool xs_set_domain_quota(struct xs_handle *h, unsigned int domid, const char *quota, unsigned int value);
+bool xs_write_all(int fd, const void *data, unsigned int len); /* gone from the newest header, still exported */
+#pragma GCC diagnostic pop
+
+#endif
