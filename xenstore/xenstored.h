@@ -6,7 +6,10 @@
 #include <uv.h>
 #include <xids/xs_server.h>
 
+#include "xenstore/trace.h"
+
 struct domains;
+struct tracing;
 
 enum log_level {
     LOG_LEVEL_ERROR,
@@ -23,6 +26,11 @@ struct options {
     enum log_level log_level;
     char *pid_file;
     char *control_path;
+    char *replay;      /* a trace to be replayed, instead of all else */
+    bool replay_print; /* only shown */
+    char *trace_file;
+    uint32_t trace_switches;   /* what goes into it */
+    uint32_t trace_mib;        /* its size */
     uint32_t own_domid;        /* the domain that we are in */
     uint32_t privileged_domid; /* the one that may do everything */
     uint32_t event_port;       /* its port for its ring, when we are in another; 0: none */
@@ -42,6 +50,7 @@ struct daemon {
     uv_pipe_t control;
     bool control_open;
     const char *socket_path;
+    struct tracing *tracing;
     struct domains *domains; /* NULL with --no-domain-init */
     uint64_t accepted;
 };
@@ -77,7 +86,42 @@ uint64_t log_dropped(void);
 /* "NAME=NUMBER", by C xenstored's names; soft: the limits that are only warned of. False: not one of them. */
 bool quota_option(struct xids_xs_limits *limits, const char *text, bool soft);
 
+/* ---- xenstored_trace.c: 0 or a negative errno; why is logged ---- */
+
+extern const uint32_t tracing_switches_default;
+
+/* Makes d->tracing, and begins to trace if a file is named on the command line. After the server is made. */
+int tracing_open(struct daemon *d);
+void tracing_close(struct daemon *d);
+
+/* Begins anew, in the file that was named last; what was there is kept beside it. Nothing when none was named. */
+int tracing_on(struct daemon *d);
+void tracing_off(struct daemon *d);
+
+/* Begins anew in another file. */
+int tracing_file(struct daemon *d, const char *name, size_t len);
+
+/* C xenstored's switches, of which obj and io do something: "+NAME" or "-NAME". False: there is none of that name. */
+bool tracing_switch(uint32_t *set, const char *text, size_t len);
+uint32_t *tracing_switches(const struct daemon *d);
+/* After one of them was changed. */
+void tracing_apply(struct daemon *d);
+/* Their state as a text with a NUL; returns its length without it. */
+int tracing_show(const struct daemon *d, char *text, size_t room);
+
+/* A record of what the host did or was asked; conn is the domid for a domain's ring. */
+void tracing_note(const struct daemon *d, enum trace_kind kind, uint32_t conn, uint16_t domid, int result);
+
+/* ---- xenstored_commands.c: the host's part of CONTROL, as in struct xids_xs_host ---- */
+
+extern const char commands_help[];
+int commands_run(void *daemon, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
+                 unsigned int argc);
+
 /* ---- xenstored_socket.c ---- */
+
+/* The number of a socket's connection, in the trace. */
+uint32_t client_number(const struct xids_xs_conn *conn);
 
 /* Listens on d->socket_path. 0 or a negative errno; says why. */
 int socket_open(struct daemon *d);

@@ -100,6 +100,7 @@ static void let_go(struct domains *m, struct xids_xs_conn *conn, uint16_t domid)
 
 static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 {
+    tracing_note(ctx, TRACE_RELEASE, domid, domid, 0);
     let_go(domains_of(ctx), conn, domid);
 }
 
@@ -133,7 +134,9 @@ static bool host_replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 {
     const struct domains *m = domains_of(ctx);
     xc_domaininfo_t info;
-    return describe(m, &info, domid) && is_another(m, xids_xs_conn_data(conn), &info);
+    bool replaced = describe(m, &info, domid) && is_another(m, xids_xs_conn_data(conn), &info);
+    tracing_note(ctx, TRACE_REPLACED, domid, domid, replaced);
+    return replaced;
 }
 
 static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
@@ -150,6 +153,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
         dom->mapped = true;
         rc = bind_port(m, dom, conn, domid, port);
     }
+    tracing_note(ctx, TRACE_INTRODUCE, domid, domid, rc);
     xids_xs_conn_set_data(conn, dom);
     if (rc < 0) {
         log_limited(LOG_LEVEL_WARNING, "domain %u cannot be introduced: %s", domid, strerror(-rc));
@@ -169,7 +173,9 @@ static int host_rebind(void *ctx, struct xids_xs_conn *conn, uint16_t domid, uin
         return -XEN_EINVAL;
     note_handle(m, dom, domid);
     close_port(m, dom);
-    return bind_port(m, dom, conn, domid, port);
+    int rc = bind_port(m, dom, conn, domid, port);
+    tracing_note(ctx, TRACE_REBIND, domid, domid, rc);
+    return rc;
 }
 
 static void host_notify(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
@@ -185,21 +191,35 @@ static bool host_exists(void *ctx, uint16_t domid)
 {
     struct domains *m = domains_of(ctx);
     xc_dominfo_t info;
-    return xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid && !info.dying;
+    bool exists = xc_domain_getinfo(m->xc, domid, 1, &info) == 1 && info.domid == domid && !info.dying;
+    tracing_note(ctx, TRACE_EXISTS, domid, domid, exists);
+    return exists;
 }
 
 /* ---- what happens ---- */
 
 struct living {
-    struct xids_xs_server *server;
+    struct daemon *daemon;
     uint8_t bits[0x8000 / 8];
 };
+
+static void pronounce_dead(struct daemon *d, uint16_t domid)
+{
+    tracing_note(d, TRACE_DEATH, domid, domid, 0);
+    xids_xs_server_release(d->server, domid);
+}
+
+static void pronounce_shut_down(struct daemon *d, uint16_t domid)
+{
+    tracing_note(d, TRACE_SHUTDOWN, domid, domid, 0);
+    xids_xs_server_shutdown(d->server, domid);
+}
 
 static void release_if_dead(void *ctx, uint16_t domid)
 {
     const struct living *l = ctx;
     if (domid < 0x8000 && (l->bits[domid / 8] & (1u << (domid % 8))) == 0)
-        xids_xs_server_release(l->server, domid);
+        pronounce_dead(l->daemon, domid);
 }
 
 /* Some domain has shut down or died. Xen does not say which: all are looked at, in one pass over both lists. */
@@ -207,7 +227,7 @@ static void look_for_the_dead(struct domains *m)
 {
     struct xids_xs_server *server = m->daemon->server;
     xc_domaininfo_t *info = calloc(INFO_BATCH, sizeof(*info));
-    struct living living = {.server = server};
+    struct living living = {.daemon = m->daemon};
     uint32_t first = 0;
     int n = -1;
     while (info != NULL && (n = xc_domain_getinfolist(m->xc, first, INFO_BATCH, info)) > 0) {
@@ -216,11 +236,11 @@ static void look_for_the_dead(struct domains *m)
             uint16_t domid = info[i].domain;
             struct xids_xs_conn *conn = xids_xs_server_domain(server, domid);
             if (conn != NULL && is_another(m, xids_xs_conn_data(conn), &info[i]))
-                xids_xs_server_release(server, domid);
+                pronounce_dead(m->daemon, domid);
             if ((flags & XEN_DOMINF_dying) == 0 && domid < 0x8000)
                 living.bits[domid / 8] |= (uint8_t)(1u << (domid % 8));
             if ((flags & XEN_DOMINF_shutdown) != 0)
-                xids_xs_server_shutdown(server, domid);
+                pronounce_shut_down(m->daemon, domid);
             first = domid + 1u;
         }
     }
@@ -291,6 +311,7 @@ static int own_ring_open(struct domains *m)
         free(dom);
         return rc;
     }
+    tracing_note(m->daemon, TRACE_PRESENT, p->domid, p->domid, 0);
     return bind_port(m, dom, conn, (uint16_t)p->domid, port);
 }
 
@@ -319,6 +340,7 @@ static int privileged_open(struct domains *m)
         free(dom);
         return rc;
     }
+    tracing_note(m->daemon, TRACE_PRESENT, domid, domid, 0);
     return bind_port(m, dom, conn, domid, o->event_port);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "xenstore/replay.h"
 #include "xenstore/xenstored.h"
 
 /* ---- the outside ---- */
@@ -146,7 +147,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static int start(struct daemon *d)
 {
-    struct xids_xs_host host = {.print = print, .ctx = d};
+    struct xids_xs_host host = {.print = print, .control = commands_run, .control_help = commands_help, .ctx = d};
     int rc = uv_loop_init(&d->loop);
     if (rc < 0)
         return rc;
@@ -162,6 +163,8 @@ static int start(struct daemon *d)
         rc = domains_open(d, &host);
     if (rc == 0)
         rc = make_server(d, &host);
+    if (rc == 0)
+        rc = tracing_open(d);
     if (rc == 0)
         rc = socket_open(d);
     if (rc == 0 && !d->options->no_domain_init)
@@ -185,6 +188,7 @@ static void stop(struct daemon *d)
     socket_close(d);
     control_close(d);
     domains_close(d);
+    tracing_close(d);
     uv_walk(&d->loop, close_rest, NULL);
     (void)uv_run(&d->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&d->loop);
@@ -199,6 +203,11 @@ int main(int argc, char **argv)
     struct daemon d = {.options = &o, .listen_fd = -1};
     int rc = options_parse(&o, argc, argv);
     if (rc >= 0) {
+        options_free(&o);
+        return rc;
+    }
+    if (o.replay != NULL) {
+        rc = replay_file(o.replay, o.replay_print);
         options_free(&o);
         return rc;
     }

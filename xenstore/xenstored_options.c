@@ -90,6 +90,16 @@ static bool set_log_level(struct options *o, const char *value)
     return log_level_parse(&o->log_level, value);
 }
 
+static bool set_trace_switch(struct options *o, const char *value)
+{
+    return tracing_switch(&o->trace_switches, value, strlen(value));
+}
+
+static bool set_trace_size(struct options *o, const char *value)
+{
+    return count(&o->trace_mib, value, 4096) && o->trace_mib > 0;
+}
+
 static bool set_verbose(struct options *o, const char *value)
 {
     (void)value;
@@ -115,8 +125,11 @@ static const struct setting settings[] = {
     {"path-max", 'M', "N", CALL, 0, set_path_max, "bytes of a path; 0: no limit"},
     {"quota", 'Q', "NAME=N", CALL, 0, set_quota, "the same by name"},
     {"quota-soft", 'q', "NAME=N", CALL, 0, set_soft_quota, "what is warned of but not refused: memory"},
-    {"trace-file", 'T', "FILE", IGNORED, 0, NULL, NULL},
-    {"trace-control", 'c', "SWITCH", IGNORED, 0, NULL, NULL},
+    {"trace-file", 'T', "FILE", TEXT, IN(trace_file), NULL, "a ring of what happens, for --replay"},
+    {"trace-size", 0, "MIB", CALL, 0, set_trace_size, "its size (16)"},
+    {"trace-control", 'c', "SWITCH", CALL, 0, set_trace_switch, "what goes into it: +obj, -obj, +io, -io"},
+    {"replay", 0, "FILE", TEXT, IN(replay), NULL, "ask a fresh server what such a file says, and compare"},
+    {"print", 0, NULL, FLAG, IN(replay_print), NULL, "with --replay: only show what it says"},
     {"timeout", 'w', "NAME=N", CALL, 0, set_timeout, NULL},
     {"no-recovery", 'R', NULL, IGNORED, 0, NULL, NULL},
     {"internal-db", 'I', NULL, IGNORED, 0, NULL, NULL},
@@ -294,7 +307,10 @@ static int pass(struct options *o, const char **config, int argc, char **argv)
 int options_parse(struct options *o, int argc, char **argv)
 {
     const char *config = NULL;
-    *o = (struct options){.log_level = LOG_LEVEL_INFO, .limits = xids_xs_limits_default};
+    *o = (struct options){.log_level = LOG_LEVEL_INFO,
+                          .trace_switches = tracing_switches_default,
+                          .trace_mib = 16,
+                          .limits = xids_xs_limits_default};
     int status = pass(NULL, &config, argc, argv);
     if (status >= 0)
         return status;

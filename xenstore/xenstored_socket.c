@@ -23,8 +23,9 @@ struct client {
     struct xids_xs_conn *conn;
     uv_poll_t poll;
     int fd;
-    int events;    /* waited for */
-    uint8_t *rest; /* read, but the server wants its answers fetched first */
+    uint32_t number; /* in the trace */
+    int events;      /* waited for */
+    uint8_t *rest;   /* read, but the server wants its answers fetched first */
     size_t rest_len;
     bool closing;
 };
@@ -45,10 +46,16 @@ static void client_close(struct client *c)
     if (c->closing)
         return;
     c->closing = true;
+    tracing_note(c->daemon, TRACE_DISCONNECT, c->number, 0, 0);
     xids_xs_server_disconnect(c->conn);
     c->conn = NULL;
     (void)uv_poll_stop(&c->poll);
     uv_close((uv_handle_t *)&c->poll, on_closed);
+}
+
+uint32_t client_number(const struct xids_xs_conn *conn)
+{
+    return ((const struct client *)xids_xs_conn_data(conn))->number;
 }
 
 static void on_event(uv_poll_t *poll, int status, int events);
@@ -244,7 +251,8 @@ static void on_connection(uv_poll_t *poll, int status, int events)
         return;
     }
     c->poll.data = c;
-    d->accepted++;
+    c->number = TRACE_SOCKET + (uint32_t)d->accepted++;
+    tracing_note(d, TRACE_CONNECT, c->number, 0, 0);
     wait_for(c, UV_READABLE);
 }
 

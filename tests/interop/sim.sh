@@ -132,7 +132,7 @@ machine_pids() {
 
 # ---- xenstored, whichever ----
 
-# start_store KIND [OPTION...]: xenstored (Debian's, in C; it takes options), oxenstored (Debian's, in OCaml),
+# start_store KIND [OPTION...]: xenstored (Debian's, in C), oxenstored (Debian's, in OCaml; it takes no options),
 # xids-xenstored.
 start_store() {
     local config=$sim_work/oxenstored.conf
@@ -153,7 +153,7 @@ END
         "$sim" exec -- "$xen_bin/oxenstored" --config-file "$config" --no-fork >"$sim_work/store.log" 2>&1 </dev/null &
         ;;
     xids-xenstored)
-        "$sim" exec -- "$XIDS_BUILDDIR/xids-xenstored" --foreground >"$sim_work/store.log" 2>&1 </dev/null &
+        "$sim" exec -- "$XIDS_BUILDDIR/xids-xenstored" --foreground "${@:2}" >"$sim_work/store.log" 2>&1 </dev/null &
         ;;
     esac
     eventually in_domain 0 "$tools/xenstore-exists" /tool || { cat "$sim_work/store.log"; return 1; }

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# What makes xids-xenstored a daemon that can be lived with: its trace and the replay of it. Clients are Debian's
+# unmodified tools. Speaks TAP.
+set -u
+# shellcheck source-path=SCRIPTDIR source=../tap.sh
+. "$XIDS_SRCDIR/tests/tap.sh"
+# shellcheck source=sim.sh
+. "$XIDS_SRCDIR/tests/interop/sim.sh"
+sim_need_debian
+daemon=$XIDS_BUILDDIR/xids-xenstored
+work=$(mktemp -d)
+# shellcheck disable=SC2317 # called by the trap
+leave() {
+    [ ! -s "$work/pid" ] || kill "$(cat "$work/pid")" 2>/dev/null
+    [ -z "${sim_work:-}" ] || sim_end
+    rm -rf "$work"
+}
+trap leave EXIT
+trap 'exit 130' HUP INT TERM
+export XENSTORED_PATH=$work/run/socket
+trace=$work/trace
+
+start() {
+    "$daemon" -D -F "$work/pid" "$@" </dev/null >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
+}
+
+# stop [SIGNAL]
+stop() {
+    local pid
+    pid=$(cat "$work/pid")
+    kill "-${1:-TERM}" "$pid" && eventually gone "$pid"
+}
+
+write() {
+    "$tools/xenstore-write" "$@" </dev/null
+}
+
+control() {
+    "$xen_bin/xenstore-control" "$@" </dev/null
+}
+
+# exits STATUS COMMAND...
+exits() {
+    local want=$1 got=0
+    shift
+    "$@" </dev/null || got=$?
+    [ "$got" -eq "$want" ] || { echo "exit status $got"; return 1; }
+}
+
+# says TEXT COMMAND...: prints it, among other things.
+says() {
+    local text=$1
+    shift
+    "$@" </dev/null >"$work/said" 2>&1
+    contains "$work/said" "$text"
+}
+
+# ---- the trace ----
+
+# replays DIFFER FILE: what the replay counts.
+replays() {
+    local status=0
+    "$daemon" --replay "$2" </dev/null >"$work/said" 2>&1 || status=$?
+    contains "$work/said" " $1 differ" && [ "$status" -eq $((${1} > 0)) ]
+}
+shows() {
+    says "$1" "$daemon" --replay "$2" --print
+}
+# doctor FILE: makes the last answer of a READ another one.
+doctor() {
+    local at
+    at=$(grep -abo the-value "$1" | tail -n 1)
+    printf 'a' | dd of="$1" bs=1 seek="${at%%:*}" conv=notrunc 2>/dev/null
+}
+untouched() {
+    local before
+    before=$(sha256sum "$1") && write /not/traced 1 && prints "$before" sha256sum "$1"
+}
+
+tap_ok "it starts with a trace" start -T "$trace" --trace-size 1
+tap_ok "which is for its owner alone" prints 600 stat -c %a "$trace"
+tap_ok "and of the size asked for" prints 1048576 stat -c %s "$trace"
+tap_ok "test-xenstore passes under it" "$xen_bin/test-xenstore"
+tap_ok "a value is written" write /traced the-value
+tap_ok "and read" prints the-value "$tools/xenstore-read" /traced
+tap_ok "the trace shows the request" shows 'WRITE "/traced\0the-value"' "$trace"
+tap_ok "and the answer" shows 'answer 0 READ "the-value"' "$trace"
+tap_ok "it can be replayed while the daemon writes to it" replays 0 "$trace"
+tap_ok "a daemon that is killed leaves it whole" stop KILL
+tap_ok "so that it can be replayed" replays 0 "$trace"
+tap_ok "the next daemon begins another" start -T "$trace" --trace-size 1
+tap_ok "and keeps the last one's" replays 0 "$trace.old"
+tap_ok "the last request of the killed daemon is in there" shows 'READ "/traced\0"' "$trace.old"
+doctor "$trace.old"
+tap_ok "an answer that was another one is found" replays 1 "$trace.old"
+tap_ok "and shown" says 'traced:   READ "ahe-value"' "$daemon" --replay "$trace.old"
+head -c 100000 "$trace" >"$work/cut"
+tap_ok "a trace that is cut off is refused" exits 2 "$daemon" --replay "$work/cut"
+tap_ok "so is something else" exits 2 "$daemon" --replay "$daemon"
+tap_ok "so is nothing" exits 2 "$daemon" --replay "$work/none"
+tap_ok "log shows the switches" says "io      : on" control log
+tap_ok "log off ends the trace" control log off
+tap_ok "nothing is written any more" untouched "$trace"
+tap_ok "logfile begins it in another file" control logfile "$work/second"
+write /second 1
+tap_ok "which gets what follows" shows '"/second\0' "$work/second"
+tap_ok "and says that its beginning is missing" says "does not begin with the server" "$daemon" --replay "$work/second"
+tap_ok "a switch can be changed" control log -io
+write /not/told 1
+tap_ok "without io there are no messages" fails contains "$work/second" /not/told
+tap_ok "a switch that there is not is refused" fails control log +nonsense
+tap_ok "a trace where none can be is refused" fails control logfile "$work/none/trace"
+tap_ok "the daemon ends" stop
+tap_ok "it serves without a trace when there is something else of its name" start -T "$work"
+tap_ok "and says so" contains "$work/log" "no trace in $work"
+tap_ok "this one ends too" stop
+
+# A machine with guests that come, ask, and die, under a daemon that traces from its start.
+unset XENSTORED_PATH
+sim_begin
+trap leave EXIT
+# shellcheck disable=SC2317
+guests() {
+    local i
+    for i in 1 2 3; do
+        "$sim" domain create --domid "$i" --name "guest$i" && in_domain "$i" "$tools/xenstore-write" data/a "$i" || return 1
+    done
+    in_domain 1 "$tools/xenstore-ls" /local/domain/1 && fails in_domain 2 "$tools/xenstore-read" /local/domain/1/data/a &&
+        in_domain 0 "$tools/xenstore-chmod" /local/domain/1/data n1 r2 r77 && "$sim" domain destroy 2 &&
+        eventually fails in_domain 0 "$tools/xenstore-exists" /local/domain/2/data/a && "$sim" domain create --domid 2 &&
+        in_domain 2 "$tools/xenstore-read" domid && "$sim" domain shutdown 3 && in_domain 0 "$xen_bin/test-xenstore"
+}
+tap_ok "it serves a machine with a trace" start_store xids-xenstored -T "$work/machine"
+tap_ok "guests come, ask and die" guests
+tap_ok "the trace shows a guest's request" shows ' domain 1 request' "$work/machine"
+tap_ok "and its death" shows ' domain 2 death' "$work/machine"
+tap_ok "the replay gives everybody the same answers" replays 0 "$work/machine"
+tap_done
