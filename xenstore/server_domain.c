@@ -70,12 +70,58 @@ void xids_xs_server_each_domain(struct xids_xs_server *s, void (*each)(void *ctx
 
 /* ---- rings ---- */
 
-/* The domain has broken the protocol: it is not served any more, and everybody else is. */
+static void notify(struct xids_xs_conn *conn)
+{
+    const struct xids_xs_host *host = &conn->server->host;
+    if (host->notify != NULL)
+        host->notify(host->ctx, conn, conn->who.domid);
+}
+
+/* The domain has broken the protocol: it is told, and not served any more, and everybody else is. */
 static void ring_broken(struct xids_xs_conn *conn, uint32_t reason)
 {
     conn->broken = true;
     xids_xs_conn_reset(conn);
     xids_peer_store_release(PAGE_WORD(conn->page, error), reason);
+    notify(conn);
+}
+
+static int attach(struct xids_xs_conn *conn)
+{
+    const struct xids_bytering_layout in = xids_bytering_xenstore_requests(conn->page);
+    const struct xids_bytering_layout out = xids_bytering_xenstore_replies(conn->page);
+    int rc = xids_bytering_attach(&conn->requests, &in, false);
+    if (rc == 0)
+        rc = xids_bytering_attach(&conn->replies, &out, true);
+    return rc;
+}
+
+/* The connection begins anew: nothing of it is left, and both queues are empty. */
+static void begin_anew(struct xids_xs_conn *conn)
+{
+    xids_xs_conn_reset(conn);
+    conn->broken = false;
+    xids_peer_store(PAGE_WORD(conn->page, req_cons), 0);
+    xids_peer_store(PAGE_WORD(conn->page, req_prod), 0);
+    xids_peer_store(PAGE_WORD(conn->page, rsp_cons), 0);
+    xids_peer_store_release(PAGE_WORD(conn->page, rsp_prod), 0);
+    xids_peer_store_release(PAGE_WORD(conn->page, error), XENSTORE_ERROR_NONE);
+    if (attach(conn) < 0)
+        ring_broken(conn, XENSTORE_ERROR_RINGIDX); /* the guest writes where it may not */
+}
+
+static bool asks_to_reconnect(const struct xids_xs_conn *conn)
+{
+    return xids_peer_load_acquire(PAGE_WORD(conn->page, connection)) == XENSTORE_RECONNECT;
+}
+
+/* What the guest has asked for by its page. Once for each event of its, so that it costs what it has set up. */
+static void reconnect(struct xids_xs_conn *conn)
+{
+    begin_anew(conn);
+    /* Release: the guest that sees this looks at the indices and the error next. */
+    xids_peer_store_release(PAGE_WORD(conn->page, connection), XENSTORE_CONNECTED);
+    notify(conn);
 }
 
 /* Answers into the ring, as many as fit. The domain is told when something changed. */
@@ -129,16 +175,18 @@ static uint32_t pull(struct xids_xs_conn *conn)
 void xids_xs_server_ring_event(struct xids_xs_conn *conn)
 {
     struct xids_xs_server *s = conn->server;
-    bool notify = false;
+    bool tell = false;
     unsigned int round = 0;
     uint16_t domid = conn->who.domid;
+    if ((conn->settings.features & XIDS_XS_FEATURE_RECONNECTION) != 0 && asks_to_reconnect(conn))
+        reconnect(conn);
     for (; round < ROUNDS_PER_EVENT && !conn->broken; round++) {
         uint32_t n = pull(conn);
         if (conn->broken)
             break;
         bool room = xids_bytering_publish(&conn->requests);
         bool said = push(conn);
-        notify = notify || room || said;
+        tell = tell || room || said;
         if (n == 0 && !said)
             break;
         /* A request may have released the domain it came from. */
@@ -147,25 +195,14 @@ void xids_xs_server_ring_event(struct xids_xs_conn *conn)
     }
     if (round == ROUNDS_PER_EVENT)
         xids_xs_look_again(conn);
-    if (notify && s->host.notify != NULL)
-        s->host.notify(s->host.ctx, conn, domid);
+    if (tell)
+        notify(conn);
 }
 
 void xids_xs_ring_push(struct xids_xs_conn *conn)
 {
-    struct xids_xs_server *s = conn->server;
-    if (!conn->broken && push(conn) && s->host.notify != NULL)
-        s->host.notify(s->host.ctx, conn, conn->who.domid);
-}
-
-static int attach(struct xids_xs_conn *conn)
-{
-    const struct xids_bytering_layout in = xids_bytering_xenstore_requests(conn->page);
-    const struct xids_bytering_layout out = xids_bytering_xenstore_replies(conn->page);
-    int rc = xids_bytering_attach(&conn->requests, &in, false);
-    if (rc == 0)
-        rc = xids_bytering_attach(&conn->replies, &out, true);
-    return rc;
+    if (!conn->broken && push(conn))
+        notify(conn);
 }
 
 /* ---- coming ---- */
@@ -195,10 +232,13 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
 {
     struct xids_xs_server *s = c->server;
     c->page = page;
-    if (attach(c) < 0)
-        ring_broken(c, XENSTORE_ERROR_RINGIDX);
     xids_xs_early_take(c);
     xids_peer_store_release(PAGE_WORD(page, server_features), c->settings.features);
+    /* Whoever built the domain may have made it wait for a store. */
+    if (asks_to_reconnect(c))
+        reconnect(c);
+    else if (attach(c) < 0)
+        ring_broken(c, XENSTORE_ERROR_RINGIDX);
     set_slot(s, c->who.domid, c);
     await(s, c->who.domid, false);
     if (events)
@@ -235,15 +275,10 @@ static int introduce_again(struct xids_xs_conn *c, uint32_t port)
     int rc = s->host.rebind != NULL ? s->host.rebind(s->host.ctx, c, c->who.domid, port) : 0;
     if (rc < 0)
         return rc;
-    xids_xs_conn_reset(c);
-    c->broken = false;
-    xids_peer_store(PAGE_WORD(c->page, req_cons), 0);
-    xids_peer_store(PAGE_WORD(c->page, req_prod), 0);
-    xids_peer_store(PAGE_WORD(c->page, rsp_cons), 0);
-    xids_peer_store_release(PAGE_WORD(c->page, rsp_prod), 0);
-    xids_peer_store_release(PAGE_WORD(c->page, error), XENSTORE_ERROR_NONE);
-    if (attach(c) < 0)
-        return -XEN_EINVAL;
+    if (asks_to_reconnect(c))
+        reconnect(c);
+    else
+        begin_anew(c);
     xids_xs_look_again(c);
     return 0;
 }

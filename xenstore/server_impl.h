@@ -17,7 +17,8 @@
 #define PENDING_MAX 32u
 
 /* What a domain may be offered: server_features of its ring. */
-#define FEATURES (XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY)
+#define FEATURES \
+    (XIDS_XS_FEATURE_RECONNECTION | XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY)
 
 /* What is set for one domain. It dies with the domain. */
 struct settings {

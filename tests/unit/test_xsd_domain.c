@@ -60,7 +60,7 @@ END_TEST
 START_TEST(the_ring_page_says_what_the_server_can)
 {
     world_introduce(w, 3);
-    ck_assert_uint_eq(page_word(3, WORD(server_features)), 14);
+    ck_assert_uint_eq(page_word(3, WORD(server_features)), 15);
     ck_assert_uint_eq(page_word(3, WORD(error)), XENSTORE_ERROR_NONE);
 }
 END_TEST

@@ -113,7 +113,7 @@ START_TEST(a_wrong_request_changes_nothing)
     EXPECT(c, refused[_i].type, refused[_i].payload, refused[_i].error);
     EXPECT(c, XIDS_XS_GET_QUOTA, "nodes|", "get-quota 1000|");
     EXPECT(c, XIDS_XS_GET_QUOTA, "1|nodes|", "get-quota 1000|");
-    EXPECT(c, XIDS_XS_GET_FEATURE, "1|", "get-feature 14|");
+    EXPECT(c, XIDS_XS_GET_FEATURE, "1|", "get-feature 15|");
 }
 END_TEST
 
@@ -121,7 +121,7 @@ START_TEST(a_guest_may_ask_for_its_own_features_and_for_nothing_else)
 {
     world_introduce(w, 1);
     world_introduce(w, 0);
-    DOM_EXPECT(1, XIDS_XS_GET_FEATURE, "", "get-feature 14|");
+    DOM_EXPECT(1, XIDS_XS_GET_FEATURE, "", "get-feature 15|");
     DOM_EXPECT(1, XIDS_XS_GET_FEATURE, "1|", "error EACCES|");
     DOM_EXPECT(1, XIDS_XS_SET_FEATURE, "1|2|", "error EACCES|");
     DOM_EXPECT(1, XIDS_XS_GET_QUOTA, "", "error EACCES|");
@@ -216,7 +216,7 @@ START_TEST(settings_die_with_the_domain)
     EXPECT(c, XIDS_XS_GET_QUOTA, "1|nodes|", "get-quota 1000|");
     world_introduce(w, 1);
     EXPECT(c, XIDS_XS_GET_QUOTA, "1|nodes|", "get-quota 1000|");
-    EXPECT(c, XIDS_XS_GET_FEATURE, "1|", "get-feature 14|");
+    EXPECT(c, XIDS_XS_GET_FEATURE, "1|", "get-feature 15|");
 }
 END_TEST
 
@@ -258,7 +258,7 @@ START_TEST(masked_features_are_not_there)
     page = (const void *)w->rings[1].page;
     ck_assert_uint_eq(page->server_features, 2);
     page = (const void *)w->rings[2].page;
-    ck_assert_uint_eq(page->server_features, 14);
+    ck_assert_uint_eq(page->server_features, 15);
     DOM_EXPECT(1, XIDS_XS_GET_FEATURE, "", "get-feature 2|");
     DOM_EXPECT(1, XS_WATCH, "a|t|1|", "error EINVAL|");
     DOM_EXPECT(2, XS_WATCH, "a|t|1|", "watch OK|\nevent a|t|");
@@ -271,7 +271,7 @@ START_TEST(masked_features_are_not_there)
     DOM_EXPECT(2, XS_WRITE, "x|2", "write OK|");
     DOM_EXPECT(2, XS_SET_PERMS, "x|n2|r32757|", "set-perms OK|");
     DOM_EXPECT(1, XS_READ, "/local/domain/2/x|", "read 2");
-    EXPECT(c, XIDS_XS_GET_FEATURE, "", "get-feature 14|");
+    EXPECT(c, XIDS_XS_GET_FEATURE, "", "get-feature 15|");
 }
 END_TEST
 
