@@ -27,6 +27,9 @@
 #define STORE_RETRY_MS 500u    /* between attempts to reach it again */
 #define NOT_READY_POLL_MS 100u /* between looks whether the kernel's generator is seeded */
 
+/* The exit status for wrong options or settings, as of all programs of xids. */
+#define EXIT_USAGE 2
+
 /* ---- log.c ---- */
 
 enum log_level {

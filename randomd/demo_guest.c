@@ -311,7 +311,7 @@ int main(int argc, char **argv)
     bool stay = false;
     if (parse(&d, &pull, &stay, argc, argv) < 0) {
         fputs(usage, stderr);
-        return 100;
+        return 2;
     }
     struct sigaction act;
     memset(&act, 0, sizeof(act));

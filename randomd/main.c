@@ -336,12 +336,12 @@ static int parse(struct options *o, int argc, char **argv)
             return EXIT_SUCCESS;
         default:
             fputs(usage, stderr);
-            return 100;
+            return EXIT_USAGE;
         }
     }
     if (optind < argc) {
         fputs(usage, stderr);
-        return 100;
+        return EXIT_USAGE;
     }
     return -1;
 }
@@ -350,15 +350,15 @@ static int configure(struct config *c, const struct options *o)
 {
     config_defaults(c);
     if (config_read(c, o->config != NULL ? o->config : DEFAULT_CONFIG, o->config != NULL) < 0)
-        return 100;
+        return EXIT_USAGE;
     if (o->level != NULL && log_level_from(&c->log_level, o->level) < 0) {
         log_line(SAY_ERROR, "--log-level: error, warning, info or debug, not \"%s\"", o->level);
-        return 100;
+        return EXIT_USAGE;
     }
     if (o->control != NULL) {
         if (strlen(o->control) >= sizeof(c->control)) {
             log_line(SAY_ERROR, "the control socket's path is too long");
-            return 100;
+            return EXIT_USAGE;
         }
         memcpy(c->control, o->control, strlen(o->control) + 1);
     }

@@ -113,7 +113,9 @@ exits() {
     "$@" </dev/null || got=$?
     [ "$got" -eq "$want" ] || { echo "exit status $got"; return 1; }
 }
-tap_ok "an unknown option is refused with status 2" exits 2 "$daemon" --nonsense
+for program in xids-xenstored xids-randomd xids-vchan xids-sim; do
+    tap_ok "$program refuses an unknown option with status 2" exits 2 "$XIDS_BUILDDIR/$program" --nonsense
+done
 tap_ok "a bad value is refused with status 2" exits 2 "$daemon" -D -N --entry-nb=many
 tap_ok "an argument is refused with status 2" exits 2 "$daemon" -D -N argument
 # config NAME LINE...: a file of settings.
