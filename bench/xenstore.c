@@ -55,11 +55,14 @@ int main(int argc, char **argv)
                  {"oxenstored=", "oxenstored", &s.oxenstored},
                  {"ours-full=", "self", &s.ours_full},
                  {"c-full=", "C xenstored", &s.c_full}};
+    client_settle();
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < sizeof(roles) / sizeof(roles[0]); k++) {
             size_t len = strlen(roles[k].role);
-            if (strncmp(argv[i], roles[k].role, len) == 0)
-                peer_open(roles[k].peer, roles[k].name, argv[i] + len);
+            if (strncmp(argv[i], roles[k].role, len) != 0)
+                continue;
+            peer_open(roles[k].peer, roles[k].name, argv[i] + len);
+            peer_settle(roles[k].peer);
         }
     }
     s.b = bench_open("xenstore");

@@ -4,6 +4,7 @@
 #include "bench/xenstore_peer.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,46 @@ void peer_open(struct peer *p, const char *name, const char *dir)
     (void)close(fd);
     p->pid = who.pid;
     p->name = name;
+}
+
+/* ---- processors ---- */
+
+/* Moves a process to the first or the last processor that this program was allowed when it began. */
+static void settle(pid_t pid, bool last)
+{
+    static cpu_set_t allowed;
+    static bool known;
+    cpu_set_t one;
+    size_t chosen = CPU_SETSIZE;
+    must(known || sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
+    known = true;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &allowed) && (last || chosen == CPU_SETSIZE))
+            chosen = cpu;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(chosen, &one);
+    must(sched_setaffinity(pid, sizeof(one), &one) == 0);
+}
+
+void peer_settle(const struct peer *p)
+{
+    settle(p->pid, true);
+}
+
+void client_settle(void)
+{
+    settle(0, false);
+}
+
+void client_joins(void)
+{
+    settle(0, true);
+}
+
+void client_leaves(void)
+{
+    settle(0, false);
 }
 
 uint64_t peer_cpu(const struct peer *p)

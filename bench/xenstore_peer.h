@@ -26,6 +26,16 @@ void peer_must_(bool good, const char *what, const char *file, int line);
 /* Fills in a peer from the folder of its machine; asks its socket who serves it. */
 void peer_open(struct peer *p, const char *name, const char *dir);
 
+/*
+ * Where the kernel puts a client and its daemon decides more than their work does: so the client has one processor and
+ * all daemons another. A client with one request at a time never runs together with its daemon, and costs least beside
+ * it: between client_joins and client_leaves it runs on the daemons' processor. With one processor all run there.
+ */
+void peer_settle(const struct peer *p);
+void client_settle(void);
+void client_joins(void);
+void client_leaves(void);
+
 /* The CPU time that the daemon has used, in nanoseconds. */
 uint64_t peer_cpu(const struct peer *p);
 
