@@ -10,7 +10,8 @@
 #
 # The folder is $XIDS_CACHE/arm64; XIDS_CACHE is cache/ in the build directory unless it is set.
 set -eu
-packages=(libc6-dev libxen-dev libuv1-dev libsodium-dev libjson-c-dev libinih-dev uthash-dev check)
+packages=(libc6-dev libxen-dev libuv1-dev libsodium-dev libjson-c-dev libinih-dev libseccomp-dev libcap-ng-dev
+    uthash-dev check)
 cache=${XIDS_CACHE:-${XIDS_BUILDDIR:-$PWD}/cache}
 mkdir -p "$cache"
 cd "$cache"

@@ -23,6 +23,8 @@ struct options {
     bool no_domain_init;
     bool foreground;
     bool print_pid;
+    bool no_sandbox;
+    bool no_live_update; /* then the sandbox can be tighter */
     enum log_level log_level;
     char *pid_file;
     char *control_path;
@@ -50,6 +52,7 @@ struct daemon {
     uv_pipe_t control;
     bool control_open;
     const char *socket_path;
+    bool sandboxed;
     struct tracing *tracing;
     struct domains *domains; /* NULL with --no-domain-init */
     uint64_t accepted;

@@ -31,6 +31,7 @@ static char *status_json(struct daemon *d)
     json_object_object_add(o, "pid", json_object_new_int64(getpid()));
     json_object_object_add(o, "socket", json_object_new_string(d->socket_path));
     json_object_object_add(o, "domain-init", json_object_new_boolean(d->domains != NULL));
+    json_object_object_add(o, "sandbox", json_object_new_boolean(d->sandboxed));
     json_object_object_add(o, "sockets", json_object_new_int64(st.sockets));
     json_object_object_add(o, "domains", json_object_new_int64(st.domains));
     json_object_object_add(o, "nodes", json_object_new_int64(xids_store_nodes(xids_xs_server_store(d->server))));

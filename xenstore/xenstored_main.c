@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "xenstore/replay.h"
+#include "xenstore/sandbox.h"
 #include "xenstore/xenstored.h"
 
 /* ---- the outside ---- */
@@ -138,6 +139,20 @@ static int make_server(struct daemon *d, const struct xids_xs_host *host)
     return xids_xs_server_new(&d->server, &config);
 }
 
+/* The last thing before the loop: what is opened later must be on the sandbox's list. */
+static void give_up_rights(struct daemon *d)
+{
+    const struct options *o = d->options;
+    const struct sandbox_needs needs = {.pid = getpid(),
+                                        .files = o->trace_file != NULL,
+                                        .pipes = getenv("XIDS_SIM_DIR") != NULL,
+                                        .exec = !o->no_live_update};
+    int rc = o->no_sandbox ? -ENOTSUP : sandbox_enter(&needs);
+    d->sandboxed = rc == 0;
+    if (rc < 0 && rc != -ENOTSUP)
+        log_msg(LOG_LEVEL_WARNING, "no sandbox: %s", strerror(-rc));
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
@@ -231,6 +246,7 @@ int main(int argc, char **argv)
         if (ready_fd >= 0)
             log_open(o.log_level, true);
         say_ready(ready_fd);
+        give_up_rights(&d);
         (void)uv_run(&d.loop, UV_RUN_DEFAULT);
         notify_manager("STOPPING=1");
     }

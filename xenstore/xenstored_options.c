@@ -115,6 +115,8 @@ static const struct setting settings[] = {
     {"output-pid", 'P', NULL, FLAG, IN(print_pid), NULL, "print the process id"},
     {"verbose", 'V', NULL, CALL, 0, set_verbose, "log more: --log-level debug"},
     {"log-level", 0, "LEVEL", CALL, 0, set_log_level, "error, warning, info or debug"},
+    {"no-sandbox", 0, NULL, FLAG, IN(no_sandbox), NULL, "keep all capabilities and system calls"},
+    {"no-live-update", 0, NULL, FLAG, IN(no_live_update), NULL, "and never be another program: a tighter sandbox"},
     {"config", 0, "FILE", CONFIG, 0, NULL, "settings, instead of " DEFAULT_CONFIG},
     {"control", 0, "PATH", TEXT, IN(control_path), NULL, "answer \"status\" on this unix socket"},
     {"entry-nb", 'E', "N", NUMBER, IN(limits.store.nodes), NULL, "a guest's limits: nodes,"},

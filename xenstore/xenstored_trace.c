@@ -189,8 +189,12 @@ int tracing_on(struct daemon *d)
     if (fd >= 0)
         (void)close(fd);
     if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "no trace in %s: %s", t->file,
-                rc == -EEXIST ? "that is something else than a file" : strerror(-rc));
+        const char *why = strerror(-rc);
+        if (rc == -EEXIST)
+            why = "that is something else than a file";
+        else if (rc == -EPERM && d->sandboxed)
+            why = "the sandbox lets us make files only when we were started with --trace-file";
+        log_msg(LOG_LEVEL_ERROR, "no trace in %s: %s", t->file, why);
         return rc;
     }
     t->memory = memory;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# What makes xids-xenstored a daemon that can be lived with: its trace and the replay of it. Clients are Debian's
+# What makes xids-xenstored a daemon that can be lived with: its trace and the replay of it, its sandbox. Clients are Debian's
 # unmodified tools. Speaks TAP.
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
@@ -21,8 +21,14 @@ trap 'exit 130' HUP INT TERM
 export XENSTORED_PATH=$work/run/socket
 trace=$work/trace
 
+# In the foreground, so that its log is ours; returns when it serves.
 start() {
-    "$daemon" -D -F "$work/pid" "$@" </dev/null >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
+    rm -f "$work/pid"
+    "$daemon" -D -N -F "$work/pid" "$@" </dev/null >"$work/log" 2>&1 &
+    if ! eventually test -s "$work/pid" || ! eventually contains "$work/log" serving; then
+        cat "$work/log"
+        return 1
+    fi
 }
 
 # stop [SIGNAL]
@@ -115,6 +121,35 @@ tap_ok "the daemon ends" stop
 tap_ok "it serves without a trace when there is something else of its name" start -T "$work"
 tap_ok "and says so" contains "$work/log" "no trace in $work"
 tap_ok "this one ends too" stop
+
+# ---- the sandbox ----
+
+# holds FIELD VALUE: of the daemon's /proc/PID/status.
+holds() {
+    prints "$2" sed -n "s/^$1:[[:space:]]*//p" "/proc/$(cat "$work/pid")/status"
+}
+if "$XIDS_BUILDDIR/config.status" --config | grep -q with-sanitizer=; then
+    tap_skip "the sandbox" "a build with a sanitizer has none"
+else
+    tap_ok "it starts in its sandbox" start --no-live-update
+    tap_ok "which filters its system calls" eventually holds Seccomp 2
+    tap_ok "for good" holds NoNewPrivs 1
+    if [ "$(id -u)" -eq 0 ]; then
+        tap_ok "of root's capabilities it keeps the one to lock memory" holds CapEff 0000000000004000
+        tap_ok "and can get no other" holds CapBnd 0000000000004000
+    else
+        tap_skip "capabilities" "not root"
+    fi
+    tap_ok "test-xenstore passes in it" "$xen_bin/test-xenstore"
+    tap_ok "files cannot be made" fails control logfile "$work/third"
+    tap_ok "which the log says" contains "$work/log" "the sandbox lets us make files only"
+    tap_ok "the daemon ends cleanly in it" stop
+    tap_ok "and leaves no socket, pid or control file" prints "" find "$work" \( -type s -o -name pid \)
+    tap_ok "without a sandbox" start --no-sandbox
+    tap_ok "nothing is filtered" holds Seccomp 0
+    tap_ok "and a trace can be begun any time" control logfile "$work/third"
+    tap_ok "it ends too" stop
+fi
 
 # A machine with guests that come, ask, and die, under a daemon that traces from its start.
 unset XENSTORED_PATH

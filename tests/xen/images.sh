@@ -26,7 +26,7 @@ packages=(xen-hypervisor-4.17-amd64 "$(kernel_package)"
     xen-utils-4.17 xen-utils-common xenstore-utils libxenmisc4.17 libxencall1 libxendevicemodel1 libxenevtchn1
     libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4 libxentoolcore1 libxentoollog1
     libyajl2 libuuid1 libbz2-1.0 liblzma5 liblzo2-2 libzstd1 zlib1g
-    libuv1 libsodium23 libjson-c5 libinih1
+    libuv1 libsodium23 libjson-c5 libinih1 libseccomp2 libcap-ng0
     busybox-static bash libtinfo6 libc6 libgcc-s1 mount util-linux libsmartcols1)
 
 # shellcheck disable=SC2034 # root() has them by their names
@@ -41,8 +41,8 @@ packages=(xen-hypervisor-4.17-amd64 "$(kernel_package)"
     guest_files=("$xen"/bin/{vchan-socket-proxy,test-xenstore} bin/bash bin/busybox
         usr/bin/xenstore{,-chmod,-exists,-list,-ls,-read,-rm,-watch,-write})
     # Libraries that our programs need, and libgcc_s, which threads that are cancelled open by name.
-    dom0_libraries=(libuv.so.1 libsodium.so.23 libjson-c.so.5 libinih.so.1 libxencall.so.1 libxenevtchn.so.1
-        libxengnttab.so.1 libxenforeignmemory.so.1 libxenctrl.so.4.17 libxenvchan.so.4.17 libgcc_s.so.1)
+    dom0_libraries=(libuv.so.1 libsodium.so.23 libjson-c.so.5 libinih.so.1 libseccomp.so.2 libcap-ng.so.0
+        libxencall.so.1 libxenevtchn.so.1 libxengnttab.so.1 libxenforeignmemory.so.1 libxenctrl.so.4.17 libxenvchan.so.4.17 libgcc_s.so.1)
     guest_libraries=("${dom0_libraries[@]}")
     dom0_modules=(virtio_pci virtio_console 9pnet_virtio 9p xenfs xen-evtchn xen-gntdev xen-gntalloc xen-privcmd
         xen-blkback loop xen-netback bridge tun)
