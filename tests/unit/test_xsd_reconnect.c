@@ -23,21 +23,11 @@ static void set_page_word(uint16_t domid, size_t offset, uint32_t v)
     memcpy(w->rings[domid].page + offset, &v, sizeof(v));
 }
 
-static void give_home(uint16_t domid)
-{
-    char payload[64];
-    world_introduce(w, domid);
-    (void)sprintf(payload, "/local/domain/%u|", domid);
-    EXPECT(c, XS_WRITE, payload, "write OK|");
-    (void)sprintf(payload, "/local/domain/%u|n%u|", domid, domid);
-    EXPECT(c, XS_SET_PERMS, payload, "set-perms OK|");
-}
-
 static void setup(void)
 {
     w = world_up();
     c = world_socket(w);
-    give_home(3);
+    world_home(w, 3);
 }
 
 static void teardown(void)
@@ -188,7 +178,7 @@ END_TEST
 START_TEST(a_domain_without_the_feature_asks_in_vain)
 {
     EXPECT(c, XIDS_XS_SET_FEATURE, "4|2|", "set-feature OK|");
-    give_home(4);
+    world_home(w, 4);
     DOM_EXPECT(4, XS_WATCH, "a|t|", "watch OK|\nevent a|t|");
     ask_anew(4);
     ck_assert_uint_eq(page_word(4, WORD(connection)), XENSTORE_RECONNECT);
@@ -216,7 +206,7 @@ END_TEST
 START_TEST(asking_all_the_time_costs_what_was_set_up)
 {
     size_t bytes = 0;
-    give_home(4);
+    world_home(w, 4);
     for (unsigned int i = 0; i < 300; i++) {
         char payload[64];
         for (unsigned int k = 0; k < 10; k++) {

@@ -264,6 +264,18 @@ void world_introduce(struct world *w, uint16_t domid)
     xids_xs_server_disconnect(conn);
 }
 
+void world_home(struct world *w, uint16_t domid)
+{
+    char payload[64];
+    struct xids_xs_conn *conn = world_socket(w);
+    world_introduce(w, domid);
+    (void)sprintf(payload, "/local/domain/%u|", domid);
+    EXPECT(conn, XS_WRITE, payload, "write OK|");
+    (void)sprintf(payload, "/local/domain/%u|n%u|", domid, domid);
+    EXPECT(conn, XS_SET_PERMS, payload, "set-perms OK|");
+    xids_xs_server_disconnect(conn);
+}
+
 void dom_pump(struct world *w, uint16_t domid)
 {
     struct world_ring *r = &w->rings[domid];

@@ -46,6 +46,9 @@ struct xids_xs_conn *world_socket(struct world *w);
 /* INTRODUCEs a domain (the privileged one: as the host does) and attaches the guest's side to its page. */
 void world_introduce(struct world *w, uint16_t domid);
 
+/* The same, and a directory of its own that it owns. */
+void world_home(struct world *w, uint16_t domid);
+
 /* Sends one request and returns all that comes back at once. */
 const char *ask(struct world *w, struct xids_xs_conn *conn, uint32_t type, const char *payload);
 const char *ask_tx(struct world *w, struct xids_xs_conn *conn, uint32_t tx, uint32_t type, const char *payload);
