@@ -38,6 +38,7 @@ static const struct xids_store_node *search(struct xids_store *s, uint32_t *look
         struct step at = s->stack[--sp];
         struct xids_store_node *n = at.n;
         ++*looks;
+        s->work++;
         if (at.leaving) {
             n->mask = n->perms->mask | mask_below(n->children) | mask_below(n->kid[0]) | mask_below(n->kid[1]);
             continue;

@@ -56,7 +56,7 @@ void xids_store_node_unref(struct xids_store *s, struct xids_store_node *n)
 
 bool xids_store_reap(struct xids_store *s, unsigned int max)
 {
-    bool more = xids_store_settle(s, max);
+    (void)xids_store_settle(s, max);
     while (s->dead != NULL && max-- > 0) {
         struct xids_store_node *n = s->dead;
         s->dead = (struct xids_store_node *)(uintptr_t)n->seq;
@@ -66,7 +66,12 @@ bool xids_store_reap(struct xids_store *s, unsigned int max)
         xids_store_perms_unref(s, n->perms);
         xids_store_put(s, n, bytes_of(n));
     }
-    return s->dead != NULL || more;
+    return xids_store_busy(s);
+}
+
+bool xids_store_busy(const struct xids_store *s)
+{
+    return s->gone != NULL || s->dead != NULL;
 }
 
 static void share(struct xids_store_node *n)

@@ -89,6 +89,7 @@ struct xids_store *xids_xs_server_store(struct xids_xs_server *s)
 void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_stats *stats)
 {
     *stats = s->stats;
+    stats->cost = xids_xs_cost(s);
 }
 
 bool xids_xs_lasting(const struct xids_xs_server *s, uint16_t domid)
@@ -245,8 +246,15 @@ struct xids_xs_conn *xids_xs_server_ready(struct xids_xs_server *s)
 /* Room for the longest answer, so that what a request does is never done unheard. 1: it cannot be done yet. */
 static int carry_out(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
 {
+    struct xids_xs_server *s = conn->server;
+    uint64_t before = xids_xs_cost(s);
     int rc = xids_xs_out_reserve(conn, XIDS_XSWIRE_MESSAGE_MAX);
-    return rc == 0 && !xids_xs_handle(conn, msg) ? 1 : rc;
+    if (rc < 0)
+        return rc;
+    s->cost += COST_REQUEST + msg->len / COST_BYTES;
+    bool done = xids_xs_handle(conn, msg);
+    xids_xs_pay(conn, before);
+    return done ? 0 : 1;
 }
 
 /* Moves bytes to the partial message; true when its first want bytes are there. */
@@ -292,7 +300,7 @@ bool xids_xs_conn_owes(const struct xids_xs_conn *conn)
     return conn->partial != NULL && conn->have == conn->partial_cap;
 }
 
-int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len)
+int xids_xs_conn_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len)
 {
     const uint8_t *in = bytes;
     int rc = 0;
@@ -301,6 +309,10 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
         return -XEN_EBADMSG;
     while ((*used < len || xids_xs_conn_owes(conn)) && rc >= 0 && xids_xs_server_hungry(conn)) {
         struct xids_xswire_msg msg;
+        if (conn->credit <= 0) {
+            xids_xs_wait(conn);
+            break;
+        }
         rc = conn->have == 0 ? xids_xswire_peek(&msg, in + *used, len - *used) : 0;
         if (rc > 0) {
             size_t n = (size_t)rc;
@@ -326,4 +338,10 @@ int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *by
     if (rc == -XEN_EBADMSG)
         conn->broken = true;
     return rc < 0 ? rc : 0;
+}
+
+int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len)
+{
+    *used = 0;
+    return conn->broken || xids_xs_share(conn) ? xids_xs_conn_input(conn, used, bytes, len) : 0;
 }

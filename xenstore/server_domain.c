@@ -160,7 +160,7 @@ static uint32_t pull(struct xids_xs_conn *conn)
     if (n == 0 && !xids_xs_conn_owes(conn))
         return 0;
     xids_peer_get(chunk, span, (size_t)n);
-    int rc = xids_xs_server_input(conn, &used, chunk, (size_t)n);
+    int rc = xids_xs_conn_input(conn, &used, chunk, (size_t)n);
     if (rc == -XEN_EBADMSG) {
         ring_broken(conn, XENSTORE_ERROR_PROTO);
         return 0;
@@ -180,6 +180,7 @@ void xids_xs_server_ring_event(struct xids_xs_conn *conn)
     uint16_t domid = conn->who.domid;
     if ((conn->settings.features & XIDS_XS_FEATURE_RECONNECTION) != 0 && asks_to_reconnect(conn))
         reconnect(conn);
+    (void)xids_xs_share(conn);
     for (; round < ROUNDS_PER_EVENT && !conn->broken; round++) {
         uint32_t n = pull(conn);
         if (conn->broken)
@@ -194,7 +195,7 @@ void xids_xs_server_ring_event(struct xids_xs_conn *conn)
             return;
     }
     if (round == ROUNDS_PER_EVENT)
-        xids_xs_look_again(conn);
+        xids_xs_wait(conn);
     if (tell)
         notify(conn);
 }

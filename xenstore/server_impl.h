@@ -13,6 +13,11 @@
 #define OUT_EVENTS_SOCKET (512u * 1024u)
 #define OUT_EVENTS_DOMAIN (16u * 1024u)
 
+/* What things cost, in nodes looked at: a request, so many bytes in or out, an event. */
+#define COST_REQUEST 8u
+#define COST_BYTES 64u
+#define COST_EVENT 4u
+
 /* Different paths that wait for one watch; then its own path stands for all. */
 #define PENDING_MAX 32u
 
@@ -114,12 +119,13 @@ struct xids_xs_conn {
     struct xids_store_who who;
     struct settings settings;
     bool ring;
-    bool broken;   /* has broken the protocol: nothing more is read or said */
-    bool shutdown; /* of a domain: it has shut down */
-    bool again;    /* in the list of those to be looked at again */
-    bool spent;    /* not read from until then */
-    bool repeat;   /* a request could not be carried out yet: it is looked at anew */
-    bool later;    /* a request waits for xids_xs_server_answer */
+    bool broken;    /* has broken the protocol: nothing more is read or said */
+    bool shutdown;  /* of a domain: it has shut down */
+    bool again;     /* in the list of those to be looked at again */
+    bool spent;     /* not read from until then */
+    int32_t credit; /* what is left of its share; less than 0: owed */
+    bool repeat;    /* a request could not be carried out yet: it is looked at anew */
+    bool later;     /* a request waits for xids_xs_server_answer */
     uint32_t later_req_id, later_tx_id;
     struct xids_xs_conn *again_next, *again_prev;
     /* input */
@@ -173,6 +179,7 @@ struct xids_xs_server {
     struct xids_xs_server_stats stats;
     struct forgotten *forgotten; /* domains whose nodes are still to be removed */
     struct xids_xs_conn *again, *again_last;
+    uint64_t cost;
     struct turns turns;
     struct out spare; /* a buffer for the next who needs one */
     struct xids_xs_perm perms[XIDS_XSWIRE_PAYLOAD_MAX / 3 + 1];
@@ -193,6 +200,8 @@ void xids_xs_put(struct xids_xs_server *s, void *mem, size_t size);
 int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid, bool ring);
 void xids_xs_conn_free(struct xids_xs_conn *conn);
 void xids_xs_conn_reset(struct xids_xs_conn *conn);
+/* xids_xs_server_input, out of the share that there is. */
+int xids_xs_conn_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len);
 bool xids_xs_conn_owes(const struct xids_xs_conn *conn);
 void xids_xs_drop_transactions(struct xids_xs_conn *conn);
 /* Whether the server cannot be without the domain: it is its own or the privileged one. */
@@ -261,6 +270,13 @@ void xids_xs_look_again(struct xids_xs_conn *conn);
 void xids_xs_wait(struct xids_xs_conn *conn);
 void xids_xs_look_no_more(struct xids_xs_conn *conn);
 
+/* What all work so far has cost. */
+uint64_t xids_xs_cost(const struct xids_xs_server *s);
+
+/* The connection is about to be served: it gets a share. False: it has to wait. Then what it did, out of that. */
+bool xids_xs_share(struct xids_xs_conn *conn);
+void xids_xs_pay(struct xids_xs_conn *conn, uint64_t before);
+
 /* ---- server_turn.c ---- */
 
 /* A transaction has started, or was ended without effect. */
@@ -277,8 +293,9 @@ int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32
 /* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
 void xids_xs_turn_drop(struct xids_xs_conn *conn);
 
-/* Goes on with one end that was held back; true when there are more. */
-bool xids_xs_turn_idle(struct xids_xs_server *s);
+/* Goes on with one end that was held back; whether there is any to go on with. */
+void xids_xs_turn_idle(struct xids_xs_server *s);
+bool xids_xs_turn_busy(const struct xids_xs_server *s);
 
 /* ---- server_control.c ---- */
 int xids_xs_op_control(struct request *r);

@@ -139,8 +139,10 @@ static void append(struct xids_xs_conn *conn, uint32_t type, uint32_t req_id, ui
     int n = xids_xswire_build(o->bytes + o->end, o->cap - o->end, type, req_id, tx_id, parts, count);
     if (conn->server->tracer != NULL && n > 0)
         traced(conn, o->bytes + o->end, (size_t)n);
-    if (n > 0)
+    if (n > 0) {
         o->end += (size_t)n;
+        conn->server->cost += (uint32_t)n / COST_BYTES;
+    }
     xids_xs_mark_ready(conn);
 }
 
@@ -266,6 +268,7 @@ static void defer(struct watch *w, const char *path, size_t len)
 void xids_xs_event(struct watch *w, const char *path, size_t len)
 {
     struct xids_xs_conn *conn = w->conn;
+    conn->server->cost += COST_EVENT;
     if (conn->broken || len + w->token_len + 2u > XIDS_XSWIRE_PAYLOAD_MAX)
         return; /* cannot be said in a message */
     if (conn->pending != NULL || conn->overflow != NULL || !put_event(w, path, len)) {

@@ -235,13 +235,17 @@ static struct xids_xs_conn *overdue(const struct turns *u)
     return NULL;
 }
 
-bool xids_xs_turn_idle(struct xids_xs_server *s)
+bool xids_xs_turn_busy(const struct xids_xs_server *s)
+{
+    return s->turns.again.first != NULL || overdue(&s->turns) != NULL;
+}
+
+void xids_xs_turn_idle(struct xids_xs_server *s)
 {
     struct turns *u = &s->turns;
     struct xids_xs_conn *conn = u->again.first != NULL ? u->again.first : overdue(u);
     if (conn != NULL)
         resume(conn);
-    return u->again.first != NULL || overdue(u) != NULL;
 }
 
 void xids_xs_server_time(struct xids_xs_server *s, uint64_t ms)

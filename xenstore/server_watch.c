@@ -223,6 +223,7 @@ static void sort(struct watch **v, uint32_t n)
 static void send_all(struct xids_xs_server *s, uint32_t n, const char *path, size_t len, const struct perms *before,
                      const struct xids_store_node *node, const struct xids_store_node *parent)
 {
+    s->cost += n;
     for (uint32_t i = 0; i < n; i++) {
         struct watch *w = s->matches[i];
         if (xids_store_event_visible(before, node, parent, &w->conn->who))
@@ -324,11 +325,12 @@ static struct watch_node *sort_siblings(struct watch_node *list)
 }
 
 /* Finds what the children of a watched path stand for. Returns the first that was there, or NULL. */
-static struct watch_node *enter(struct watch_node *dir)
+static struct watch_node *enter(struct xids_xs_server *s, struct watch_node *dir)
 {
     if (dir->first == NULL)
         return NULL;
     for (struct watch_node *c = dir->first; c != NULL; c = c->next) {
+        s->cost++;
         c->was = xids_store_child(dir->was, c->hash, c->name, c->name_len);
         c->now = dir->now != NULL ? xids_store_child(dir->now, c->hash, c->name, c->name_len) : NULL;
     }
@@ -344,11 +346,11 @@ static void fire_removed(struct xids_xs_server *s, const struct xids_store_event
         return;
     root->was = e->removed;
     root->now = e->now;
-    n = enter(root);
+    n = enter(s, root);
     while (n != NULL) {
         if (before)
             fire_below(s, n, e);
-        struct watch_node *c = enter(n);
+        struct watch_node *c = enter(s, n);
         if (c != NULL) {
             n = c;
             continue;

@@ -222,6 +222,7 @@ static int make_listing(struct xids_store *s, const struct xids_store_node *dir)
     }
     if (n > 1)
         sort(l->sort, l->sort + l->cap_sort, n);
+    s->work += n;
     l->len = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct xids_store_node *c = l->sort[i];

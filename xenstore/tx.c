@@ -9,6 +9,8 @@
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
 #define BYTES_PER_NODE 512u
+/* A change that is done again, as so many nodes looked at. */
+#define WORK_PER_CHANGE 8u
 
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx)
 {
@@ -380,6 +382,7 @@ static bool same_children(struct xids_store *s, const struct xids_store_node *a,
     s->stack[sp++].n = a->children;
     while (sp > 0) {
         struct xids_store_node *n = s->stack[--sp].n;
+        s->work++;
         const struct xids_store_node *other = xids_store_child(b, n->hash, n->bytes, n->name_len);
         if (other == NULL || (other != n && other->seq != n->seq))
             return false;
@@ -405,6 +408,7 @@ static bool still_true(struct xids_store *s, const struct xids_store_tx *tx, con
 {
     struct xids_store_path *p = s->scratch;
     for (const struct entry *e = tx->first; e != NULL; e = e->next) {
+        s->work++;
         if (e->reads == 0)
             continue;
         if (xids_store_path_set(s, p, e->path, e->len) < 0)
@@ -433,6 +437,7 @@ static int redo_one(struct xids_store *s, const struct view *v, struct op *op, c
                     struct xids_store_path *p)
 {
     struct change c = {0};
+    s->work += WORK_PER_CHANGE;
     int rc = xids_store_path_set(s, p, op->entry->path, op->entry->len);
     if (rc < 0)
         return rc;

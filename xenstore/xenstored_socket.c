@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The unix socket. Each wake-up reads once, as much as there is, lets the server carry out all of it and writes once
- * for every connection that has got something.
+ * The unix socket. Each wake-up reads once, as much as there is, lets the server carry out what it will and writes once
+ * for every connection that has got something. What was put off is done between the wake-ups, a slice for each time
+ * that all who have something to say were asked.
  */
 #include "config.h"
 
@@ -15,8 +16,8 @@
 
 #include "xenstore/xenstored.h"
 
-#define READ_BYTES (256u * 1024u)
-#define SLICE_PER_EVENT 500u
+#define READ_BYTES (64u * 1024u)
+#define SLICE 500u
 
 struct client {
     struct daemon *daemon;
@@ -25,8 +26,8 @@ struct client {
     int fd;
     uint32_t number; /* in the trace */
     int events;      /* waited for */
-    uint8_t *rest;   /* read, but the server wants its answers fetched first */
-    size_t rest_len;
+    uint8_t *rest;   /* read, but the server does not take it yet: rest_len bytes from rest_at on */
+    size_t rest_at, rest_len;
     bool closing;
 };
 
@@ -89,71 +90,88 @@ static bool client_write(struct client *c)
     return true;
 }
 
-/* What to wait for next: room to write while there is output, more input while the server takes it. */
+/*
+ * What to wait for next: room to write while there is output, more input while the server takes it. Input that comes
+ * before the next share is left where it is: it is not worth two system calls to hear no more of it for so short a
+ * time.
+ */
 static void client_rearm(struct client *c)
 {
     const void *bytes;
     int events = 0;
     if (xids_xs_server_output(c->conn, &bytes) > 0)
         events |= UV_WRITABLE;
-    if (c->rest_len == 0 && xids_xs_server_hungry(c->conn))
+    if (xids_xs_server_spent(c->conn) || (c->rest_len == 0 && xids_xs_server_hungry(c->conn)))
         events |= UV_READABLE;
     wait_for(c, events != 0 ? events : UV_DISCONNECT);
 }
 
-/* Gives bytes to the server; keeps what it does not want yet. False: the connection is gone. */
-static bool client_feed(struct client *c, const uint8_t *bytes, size_t len)
+/* Gives bytes to the server and sets *used. False: the connection is gone. */
+static bool client_feed(struct client *c, size_t *used, const uint8_t *bytes, size_t len)
 {
-    size_t used;
-    int rc = xids_xs_server_input(c->conn, &used, bytes, len);
-    if (rc < 0) {
-        log_limited(LOG_LEVEL_WARNING, "closing a connection: %s",
-                    rc == -XEN_EBADMSG ? "it sent a message that is too long" : "out of memory");
-        /* What was answered before the fault is still due. */
-        if (client_write(c))
-            client_close(c);
+    int rc = xids_xs_server_input(c->conn, used, bytes, len);
+    if (rc >= 0)
+        return true;
+    log_msg(LOG_LEVEL_WARNING, "closing a connection: %s",
+            rc == -XEN_EBADMSG ? "it sent a message that is too long" : "out of memory");
+    /* What was answered before the fault is still due. */
+    if (client_write(c))
+        client_close(c);
+    return false;
+}
+
+/* Keeps what the server does not want yet. */
+static bool client_keep(struct client *c, const uint8_t *bytes, size_t len)
+{
+    c->rest = malloc(len);
+    if (c->rest == NULL) {
+        client_close(c);
         return false;
     }
-    if (used < len) {
-        uint8_t *rest = malloc(len - used);
-        if (rest == NULL) {
-            client_close(c);
-            return false;
-        }
-        memcpy(rest, bytes + used, len - used);
-        free(c->rest);
-        c->rest = rest;
-        c->rest_len = len - used;
-    }
+    memcpy(c->rest, bytes, len);
+    c->rest_at = 0;
+    c->rest_len = len;
     return true;
 }
 
-/* Reads once. Whoever is told nothing at once, because others have precedence, is not read from meanwhile. */
+/* Reads once. */
 static void client_read(struct client *c)
 {
     ssize_t n;
+    size_t used;
+    if (c->rest_len > 0)
+        return;
     do
         n = recv(c->fd, read_buffer, sizeof(read_buffer), MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         return;
-    if (n <= 0)
+    if (n <= 0) {
         client_close(c);
-    else if (client_feed(c, read_buffer, (size_t)n) && !xids_xs_server_hungry(c->conn))
+        return;
+    }
+    if (!client_feed(c, &used, read_buffer, (size_t)n))
+        return;
+    if (used < (size_t)n && !client_keep(c, read_buffer + used, (size_t)n - used))
+        return;
+    if (!xids_xs_server_hungry(c->conn))
         client_rearm(c);
 }
 
-/* The server had enough; when its answers have gone it takes the rest. */
+/* The server had enough; when its answers have gone, or the client has another share, it takes the rest. */
 static bool client_resume(struct client *c)
 {
     while (c->rest_len > 0 && xids_xs_server_hungry(c->conn)) {
-        uint8_t *rest = c->rest;
-        size_t len = c->rest_len;
-        c->rest = NULL;
-        c->rest_len = 0;
-        bool alive = client_feed(c, rest, len);
-        free(rest);
-        if (!alive || !client_write(c))
+        size_t used;
+        if (!client_feed(c, &used, c->rest + c->rest_at, c->rest_len))
+            return false;
+        c->rest_at += used;
+        c->rest_len -= used;
+        if (c->rest_len == 0) {
+            free(c->rest);
+            c->rest = NULL;
+        }
+        if (!client_write(c))
             return false;
     }
     return true;
@@ -175,10 +193,13 @@ static void on_event(uv_poll_t *poll, int status, int events)
     flush_output(d);
 }
 
+/* Once in each turn of the loop, while there is work put off. */
 static void on_idle(uv_idle_t *idle)
 {
-    tell_time(idle->data);
-    flush_output(idle->data);
+    struct daemon *d = idle->data;
+    tell_time(d);
+    (void)xids_xs_server_idle(d->server, SLICE);
+    flush_output(d);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -215,12 +236,10 @@ static void write_ready(struct daemon *d)
 void flush_output(struct daemon *d)
 {
     write_ready(d);
-    /* A little of what was put off; when that is not all, the loop comes back to it between the clients. */
-    if (xids_xs_server_idle(d->server, SLICE_PER_EVENT))
+    if (xids_xs_server_busy(d->server))
         (void)uv_idle_start(&d->idle, on_idle);
     else
         (void)uv_idle_stop(&d->idle);
-    write_ready(d);
     wait_until_deadline(d);
 }
 

@@ -73,6 +73,9 @@ void xids_store_free(struct xids_store *s);
  */
 bool xids_store_reap(struct xids_store *s, unsigned int max);
 
+/* Whether xids_store_reap has anything to do. */
+bool xids_store_busy(const struct xids_store *s);
+
 /* ---- paths ---- */
 
 /* The longest path in bytes: a payload and the prefix of a relative path. */

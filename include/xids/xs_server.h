@@ -108,12 +108,20 @@ struct xids_store *xids_xs_server_store(struct xids_xs_server *s);
 struct xids_xs_server_stats {
     uint32_t sockets, domains, watches, transactions;
     uint64_t requests, events, commits, conflicts;
+    uint64_t cost; /* of all work so far: about one for each node looked at */
 };
 
 void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_stats *stats);
 
-/* Some of the work put off, at most about max nodes of it; true when there is more. Call it when idle. */
+/*
+ * Some of the work put off: a share for the connection that has waited longest for one, and at most about max nodes
+ * counted or freed. True when there is more. Call it when idle, after looking for new input: once for each time that
+ * the host has asked all connections that have some.
+ */
 bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max);
+
+/* Whether there is work put off. */
+bool xids_xs_server_busy(const struct xids_xs_server *s);
 
 /*
  * The time in milliseconds by any clock that never goes back: before input, after waiting. A host that never says it
@@ -146,8 +154,8 @@ int xids_xs_conn_domid(const struct xids_xs_conn *conn);
 
 /*
  * Takes bytes and carries out the requests that are whole. Always sets *used; less than len when the answers must be
- * fetched first: give the rest again when xids_xs_server_hungry says so. -XEN_EBADMSG: an over-long message, close it;
- * -XEN_ENOMEM: no memory to keep a partial message.
+ * fetched first, or the connection has had its share: give the rest again when xids_xs_server_hungry says so.
+ * -XEN_EBADMSG: an over-long message, close it; -XEN_ENOMEM: no memory to keep a partial message.
  */
 int xids_xs_server_input(struct xids_xs_conn *conn, size_t *used, const void *bytes, size_t len) XIDS_MUST_CHECK;
 
@@ -160,12 +168,17 @@ bool xids_xs_server_hungry(const struct xids_xs_conn *conn);
  */
 int xids_xs_server_answer(struct xids_xs_conn *conn, const char *text, size_t len) XIDS_MUST_CHECK;
 
+/* Whether the connection has had its share: it comes up in xids_xs_server_ready when it has another. */
+bool xids_xs_server_spent(const struct xids_xs_conn *conn);
+
 /* The bytes to send: sets *bytes, returns their number. Then say how many have been sent. */
 size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes);
 void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count);
 
-/* Takes the next connection that has got output since it was last taken; NULL: none. Rings are served by the server
- * itself and do not come up here. */
+/*
+ * Takes the next connection that has got output, or another share, since it was last taken; NULL: none. Rings are
+ * served by the server itself and do not come up here.
+ */
 struct xids_xs_conn *xids_xs_server_ready(struct xids_xs_server *s);
 
 /* ---- domains ---- */

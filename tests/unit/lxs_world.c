@@ -72,7 +72,7 @@ static void send_output(struct xids_xs_conn *conn)
     }
 }
 
-static bool take_input(const struct served *s)
+static bool take_input(struct xids_xs_server *server, const struct served *s)
 {
     uint8_t bytes[4096];
     ssize_t n = read(s->fd, bytes, sizeof(bytes));
@@ -84,6 +84,8 @@ static bool take_input(const struct served *s)
             return false;
         at += used;
         send_output(s->conn);
+        if (xids_xs_server_spent(s->conn))
+            (void)xids_xs_server_idle(server, 1000);
     }
     return true;
 }
@@ -112,7 +114,7 @@ static void *serve(void *arg)
         if (poll(polled, CLIENTS + 2, -1) < 0 || polled[1].revents != 0)
             break;
         for (int i = 0; i < CLIENTS; i++) {
-            if (served[i].fd >= 0 && polled[i + 2].revents != 0 && !take_input(&served[i]))
+            if (served[i].fd >= 0 && polled[i + 2].revents != 0 && !take_input(server, &served[i]))
                 drop(&served[i]);
             if (served[i].fd < 0 && polled[0].revents != 0) {
                 polled[0].revents = 0;

@@ -45,7 +45,7 @@ static void send_output(struct xids_xs_conn *conn, int fd)
 }
 
 /* Gives the server what came. False: the client is gone. */
-static bool take_input(struct xids_xs_conn *conn, int fd)
+static bool take_input(struct xids_xs_server *server, struct xids_xs_conn *conn, int fd)
 {
     uint8_t bytes[4096];
     ssize_t n = read(fd, bytes, sizeof(bytes));
@@ -57,6 +57,8 @@ static bool take_input(struct xids_xs_conn *conn, int fd)
             return false;
         at += used;
         send_output(conn, fd);
+        if (xids_xs_server_spent(conn))
+            (void)xids_xs_server_idle(server, 1000);
     }
     return true;
 }
@@ -76,7 +78,7 @@ static void *serve(void *arg)
     }
     while (alive > 0 && poll(polled, CLIENTS, -1) > 0) {
         for (int i = 0; i < CLIENTS; i++) {
-            if (polled[i].fd < 0 || polled[i].revents == 0 || take_input(conns[i], polled[i].fd))
+            if (polled[i].fd < 0 || polled[i].revents == 0 || take_input(server, conns[i], polled[i].fd))
                 continue;
             xids_xs_server_disconnect(conns[i]);
             polled[i].fd = -1;

@@ -299,6 +299,8 @@ void dom_send(struct world *w, uint16_t domid, const void *bytes, size_t len)
     for (unsigned int idle = 0; len > 0 && idle < 100; idle++) {
         int n = xids_bytering_write(&r->out, at, (uint32_t)len);
         ck_assert_int_ge(n, 0);
+        if (n == 0)
+            (void)xids_xs_server_idle(w->server, 1); /* it has had its share */
         at += n;
         len -= (size_t)n;
         (void)xids_bytering_publish(&r->out);
