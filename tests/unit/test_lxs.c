@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xentoolcore.h>
 
 #define THREADS 4
 #define ROUNDS 250u
@@ -472,6 +473,28 @@ START_TEST(a_waiting_thread_can_be_cancelled)
 }
 END_TEST
 
+/* ---- giving up rights ---- */
+
+START_TEST(a_program_that_restricts_itself_has_no_store_any_more)
+{
+    ck_assert(xs_watch(h, "/w", "t"));
+    expect_event(h, "/w", "t");
+    int fd = xs_fileno(h);
+    ck_assert_int_eq(xentoolcore_restrict_all(7), 0);
+    ck_assert_ptr_null(xs_read(h, XBT_NULL, "/tool", NULL));
+    ck_assert_int_eq(errno, EBADF);
+    ck_assert(!xs_write(other, XBT_NULL, "/w", "1", 1));
+    ck_assert(world_readable(fd, 10000));
+    ck_assert_ptr_null(xs_check_watch(h));
+    ck_assert_int_eq(errno, EINVAL);
+    ck_assert(!world_readable(fd, 0));
+    /* A closed handle is none to restrict. */
+    xs_close(h);
+    ck_assert_int_eq(xentoolcore_restrict_all(7), 0);
+    h = NULL;
+}
+END_TEST
+
 /* ---- forks ---- */
 
 /* The child's exit status, which is 0 when it did all it should. */
@@ -560,6 +583,10 @@ Suite *xids_suite(void)
     tcase_add_test(threads, each_of_several_waiting_threads_gets_an_event);
     tcase_add_loop_test(threads, a_waiting_thread_can_be_cancelled, 0, 2);
     suite_add_tcase(s, threads);
+    TCase *rights = tcase_create("rights");
+    tcase_add_checked_fixture(rights, setup, teardown);
+    tcase_add_test(rights, a_program_that_restricts_itself_has_no_store_any_more);
+    suite_add_tcase(s, rights);
     TCase *forks = tcase_create("forks");
     tcase_add_checked_fixture(forks, setup, teardown);
     tcase_add_test(forks, a_child_throws_the_handle_away_and_the_parent_goes_on);
