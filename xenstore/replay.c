@@ -20,6 +20,7 @@ static inline unsigned int hash_number(const uint32_t *number)
 
 #define NONE SIZE_MAX
 #define SLICE 500u
+#define TRIES 100000u /* of work before a request: no trace can keep us for ever */
 
 struct item {
     struct trace_record rec;
@@ -355,31 +356,6 @@ static void bring_in(struct replay *r, struct peer *p)
         r->no_memory = true;
 }
 
-static void ask(struct replay *r, struct peer *p, const struct item *i)
-{
-    uint8_t message[XIDS_XSWIRE_MESSAGE_MAX];
-    const struct xids_xswire_part part = {i->payload, i->rec.len};
-    size_t used;
-    bring_in(r, p);
-    int n = xids_xswire_build(message, sizeof(message), i->rec.type, i->rec.req_id, i->rec.tx_id, &part, 1);
-    if (p->conn == NULL || n < 0)
-        return;
-    drain(p->conn);
-    asked(r, p, (size_t)(i - r->items));
-    r->result->requests++;
-    if (xids_xs_server_input(p->conn, &used, message, (size_t)n) < 0)
-        p->first = NONE;
-}
-
-static void leave(struct peer *p)
-{
-    if (p->conn != NULL && p->number >= TRACE_SOCKET)
-        xids_xs_server_disconnect(p->conn);
-    if (p->number >= TRACE_SOCKET)
-        p->conn = NULL;
-    p->first = NONE;
-}
-
 static void work(struct replay *r)
 {
     struct xids_xs_conn *conn;
@@ -401,6 +377,52 @@ static void wait_until(struct replay *r, uint64_t ms)
     }
     r->now = ms;
     xids_xs_server_time(r->server, ms);
+}
+
+/* Gives a request to the server, which may want to do other work first, or to wait for somebody's turn to end. */
+static int give(struct replay *r, const struct peer *p, const uint8_t *message, size_t len)
+{
+    size_t used = 0;
+    int rc = 0;
+    bool more = true;
+    for (unsigned int i = 1; p->conn != NULL && more && i < TRIES; i++) {
+        uint64_t due = xids_xs_server_deadline(r->server);
+        rc = xids_xs_server_input(p->conn, &used, message, len);
+        if (rc < 0 || used > 0)
+            break;
+        more = xids_xs_server_idle(r->server, SLICE);
+        if (!more && due != UINT64_MAX && due > r->now) {
+            wait_until(r, due);
+            more = true;
+        } else if (i % 64 == 0) {
+            wait_until(r, r->now + 1); /* what is rationed by time */
+        }
+    }
+    return rc;
+}
+
+static void ask(struct replay *r, struct peer *p, const struct item *i)
+{
+    uint8_t message[XIDS_XSWIRE_MESSAGE_MAX];
+    const struct xids_xswire_part part = {i->payload, i->rec.len};
+    bring_in(r, p);
+    int n = xids_xswire_build(message, sizeof(message), i->rec.type, i->rec.req_id, i->rec.tx_id, &part, 1);
+    if (p->conn == NULL || n < 0)
+        return;
+    drain(p->conn);
+    asked(r, p, (size_t)(i - r->items));
+    r->result->requests++;
+    if (give(r, p, message, (size_t)n) < 0)
+        p->first = NONE;
+}
+
+static void leave(struct peer *p)
+{
+    if (p->conn != NULL && p->number >= TRACE_SOCKET)
+        xids_xs_server_disconnect(p->conn);
+    if (p->number >= TRACE_SOCKET)
+        p->conn = NULL;
+    p->first = NONE;
 }
 
 static void step(struct replay *r)
