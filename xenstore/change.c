@@ -27,21 +27,36 @@ unsigned int xids_store_access_at(const struct xids_store_node *top, const struc
 
 static bool too_big(const struct xids_store_who *who, const struct perms *perms, size_t value_len, size_t childbytes)
 {
-    return !who->privileged &&
-           beyond(who->limits->node_size, NODE_SIZE_FIXED + NODE_SIZE_PERM * perms->count + value_len + childbytes + 1);
+    if (who->privileged)
+        return false;
+    size_t size = NODE_SIZE_FIXED + NODE_SIZE_PERM * perms->count + value_len + childbytes;
+    if (beyond(who->limits->node_size, size + 1))
+        return true;
+    if (who->usage != NULL && size > who->usage->node_size)
+        who->usage->node_size = (uint32_t)size;
+    return false;
 }
 
 static int replace(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
                    const struct xids_store_path *p, const struct xids_store_node *n, const void *value, size_t len)
 {
     struct descent d;
+    uint16_t owner = n->perms->e[0].domid;
+    int64_t more = (int64_t)xids_store_cost(n->name_len, len, n->perms) - (int64_t)xids_store_node_cost(n);
     if (too_big(who, n->perms, len, n->childbytes))
-        return -XEN_ENOSPC;
-    int rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
+        return refuse(s, XIDS_STORE_LIMIT_NODE_SIZE);
+    /* What a transaction makes is its own until the end, when it is asked for. */
+    int rc = v->counts == NULL && owner == who->domid ? xids_store_room(s, who, more, 0) : 0;
+    if (rc == 0 && more != 0)
+        rc = xids_store_count_reserve(s, v->counts, owner);
+    if (rc == 0)
+        rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
     if (rc == 0)
         rc = xids_store_node_set_value(s, d.slot, value, len);
     if (rc == 0)
         (*d.slot)->generation = ++s->generation;
+    if (rc == 0 && more != 0)
+        xids_store_count_add(s, v->counts, owner, 0, more);
     return rc;
 }
 
@@ -90,6 +105,26 @@ static struct xids_store_node *chain_new(struct xids_store *s, const struct xids
     return chain;
 }
 
+/* The limits on the missing parts of a path, from the one numbered first on, below dir. */
+static int may_create(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+                      const struct xids_store_path *p, uint32_t first, const struct xids_store_node *dir,
+                      const struct perms *perms, size_t len, int64_t cost)
+{
+    if (who->privileged)
+        return 0;
+    const struct count delta = xids_store_count_delta(v->counts, who->domid);
+    int64_t owned = (int64_t)xids_store_owned(s, who->domid) + delta.delta;
+    if (beyond(who->limits->nodes, (uint64_t)(owned + p->depth - first)))
+        return s->gone != NULL ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_NODES);
+    bool big = too_big(who, perms, len, 0) ||
+               too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[first].len + 1u);
+    for (uint32_t i = first + 1; i < p->depth && !big; i++)
+        big = too_big(who, perms, 0, p->parts[i].len + 1u);
+    if (big)
+        return refuse(s, XIDS_STORE_LIMIT_NODE_SIZE);
+    return v->counts == NULL ? xids_store_room(s, who, cost, 0) : 0;
+}
+
 static int create(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
                   const struct xids_store_path *p, const void *value, size_t len)
 {
@@ -109,29 +144,19 @@ static int create(struct xids_store *s, const struct view *v, const struct xids_
     if (perms == NULL)
         return -XEN_ENOMEM;
     uint16_t owner = perms->e[0].domid;
+    int64_t cost = 0;
+    for (uint32_t i = have; i < p->depth; i++)
+        cost += (int64_t)xids_store_cost(p->parts[i].len, i + 1 == p->depth ? len : 0, perms);
     struct descent d;
     struct xids_store_node *chain = NULL;
-    int rc = -XEN_ENOSPC;
-    if (!who->privileged) {
-        int64_t owned = (int64_t)xids_store_owned(s, who->domid) + xids_store_count_delta(v->counts, who->domid);
-        if (beyond(who->limits->nodes, (uint64_t)(owned + missing)) && s->gone != NULL) {
-            rc = XIDS_STORE_LATER;
-            goto out;
-        }
-        if (beyond(who->limits->nodes, (uint64_t)(owned + missing)) || too_big(who, perms, len, 0) ||
-            too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[have].len + 1u))
-            goto out;
-        for (uint32_t i = have + 1; i < p->depth; i++) {
-            if (too_big(who, perms, 0, p->parts[i].len + 1u))
-                goto out;
-        }
-    }
-    rc = xids_store_count_reserve(s, v->counts, owner);
+    int rc = may_create(s, v, who, p, have, dir, perms, len, cost);
+    if (rc == 0)
+        rc = xids_store_count_reserve(s, v->counts, owner);
     if (rc == 0)
         rc = xids_store_descend(s, v->top, &d, p, p->depth, perms->mask);
     if (rc == 0)
         rc = xids_store_stack_reserve(s, d.visits + missing);
-    if (rc < 0)
+    if (rc != 0)
         goto out;
     chain = chain_new(s, p, have, perms, value, len);
     if (chain == NULL) {
@@ -142,7 +167,7 @@ static int create(struct xids_store *s, const struct view *v, const struct xids_
     d.dir->nchildren++;
     d.dir->childbytes += chain->name_len + 1u;
     d.dir->generation = ++s->generation;
-    xids_store_count_add(s, v->counts, owner, (int32_t)missing);
+    xids_store_count_add(s, v->counts, owner, (int32_t)missing, cost);
 out:
     xids_store_perms_unref(s, perms);
     return rc;
@@ -203,7 +228,7 @@ static void discount_below(struct xids_store *s, struct counts *counts, struct x
 {
     const struct xids_store_node *n;
     for (uint32_t sp = walk_start(s, root); (n = walk_next(s, &sp, root)) != NULL;) {
-        xids_store_count_add(s, counts, n->perms->e[0].domid, -1);
+        xids_store_count_add(s, counts, n->perms->e[0].domid, -1, -(int64_t)xids_store_node_cost(n));
         s->work++;
     }
 }
@@ -268,10 +293,14 @@ int xids_store_do_set_perms(struct xids_store *s, const struct view *v, const st
     uint16_t old = found->perms->e[0].domid, new = perms->e[0].domid;
     if (!who->privileged && old != new)
         return -XEN_EPERM;
+    int64_t was = (int64_t)xids_store_node_cost(found);
+    int64_t is = (int64_t)xids_store_cost(found->name_len, found->value_len, perms);
     if (too_big(who, perms, found->value_len, found->childbytes))
-        return -XEN_ENOSPC;
+        return refuse(s, XIDS_STORE_LIMIT_NODE_SIZE);
     struct descent d;
-    int rc = xids_store_count_reserve(s, v->counts, new);
+    int rc = v->counts == NULL && new == who->domid ? xids_store_room(s, who, is - was, 0) : 0;
+    if (rc == 0)
+        rc = xids_store_count_reserve(s, v->counts, new);
     if (rc == 0)
         rc = xids_store_count_reserve(s, v->counts, old);
     if (rc == 0)
@@ -283,9 +312,7 @@ int xids_store_do_set_perms(struct xids_store *s, const struct view *v, const st
     xids_store_perms_unref(s, n->perms);
     n->perms = perms;
     n->generation = ++s->generation;
-    if (old != new) {
-        xids_store_count_add(s, v->counts, old, -1);
-        xids_store_count_add(s, v->counts, new, 1);
-    }
+    xids_store_count_add(s, v->counts, old, -1, -was);
+    xids_store_count_add(s, v->counts, new, 1, is);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* How many nodes each domain owns: in force, and as a transaction would change it. */
+/* What nodes each domain owns, and their bytes: in force, and as a transaction would change it. */
 #include "xenstore/store_impl.h"
 
 #define DOMIDS_PER_TABLE 256u
@@ -17,10 +17,10 @@ static struct count *find(const struct counts *c, uint16_t domid)
 int xids_store_count_reserve(struct xids_store *s, struct counts *c, uint16_t domid)
 {
     if (s->owned[domid >> 8] == NULL) {
-        uint32_t *table = xids_store_get(s, DOMIDS_PER_TABLE * sizeof(uint32_t));
+        struct owned *table = xids_store_get(s, DOMIDS_PER_TABLE * sizeof(*table));
         if (table == NULL)
             return -XEN_ENOMEM;
-        __builtin_memset(table, 0, DOMIDS_PER_TABLE * sizeof(uint32_t));
+        __builtin_memset(table, 0, DOMIDS_PER_TABLE * sizeof(*table));
         s->owned[domid >> 8] = table;
     }
     if (c == NULL || find(c, domid) != NULL)
@@ -40,21 +40,26 @@ int xids_store_count_reserve(struct xids_store *s, struct counts *c, uint16_t do
     return 0;
 }
 
-void xids_store_count_add(struct xids_store *s, struct counts *c, uint16_t domid, int32_t delta)
+void xids_store_count_add(struct xids_store *s, struct counts *c, uint16_t domid, int32_t nodes, int64_t bytes)
 {
     struct count *at = c != NULL ? find(c, domid) : NULL;
-    if (at != NULL)
-        at->delta += delta;
+    if (at != NULL) {
+        at->delta += nodes;
+        at->bytes += bytes;
+    }
     if (c != NULL)
         return;
-    s->owned[domid >> 8][domid & 0xff] += (uint32_t)delta;
-    s->nodes += (uint32_t)delta;
+    struct owned *o = &s->owned[domid >> 8][domid & 0xff];
+    o->nodes += (uint32_t)nodes;
+    o->bytes += (uint64_t)bytes;
+    s->nodes += (uint32_t)nodes;
+    s->bytes += (uint64_t)bytes;
 }
 
-int32_t xids_store_count_delta(const struct counts *c, uint16_t domid)
+struct count xids_store_count_delta(const struct counts *c, uint16_t domid)
 {
     const struct count *at = c != NULL ? find(c, domid) : NULL;
-    return at != NULL ? at->delta : 0;
+    return at != NULL ? *at : (struct count){.domid = domid};
 }
 
 void xids_store_count_free(struct xids_store *s, struct counts *c)
@@ -64,9 +69,20 @@ void xids_store_count_free(struct xids_store *s, struct counts *c)
     *c = (struct counts){0};
 }
 
+static struct owned owned_by(const struct xids_store *s, uint16_t domid)
+{
+    const struct owned *table = s->owned[domid >> 8];
+    return table != NULL ? table[domid & 0xff] : (struct owned){0};
+}
+
 uint32_t xids_store_owned(const struct xids_store *s, uint16_t domid)
 {
-    return s->owned[domid >> 8] != NULL ? s->owned[domid >> 8][domid & 0xff] : 0;
+    return owned_by(s, domid).nodes;
+}
+
+uint64_t xids_store_owned_bytes(const struct xids_store *s, uint16_t domid)
+{
+    return owned_by(s, domid).bytes;
 }
 
 uint32_t xids_store_nodes(const struct xids_store *s)
@@ -77,4 +93,24 @@ uint32_t xids_store_nodes(const struct xids_store *s)
 uint64_t xids_store_work(const struct xids_store *s)
 {
     return s->work;
+}
+
+uint64_t xids_store_bytes(const struct xids_store *s)
+{
+    return s->bytes;
+}
+
+int xids_store_room(struct xids_store *s, const struct xids_store_who *who, int64_t more, uint64_t freed)
+{
+    if (who->privileged || more <= 0)
+        return 0;
+    uint64_t held = owned_by(s, who->domid).bytes + (who->usage != NULL ? who->usage->held : 0);
+    if (!beyond(who->limits->memory, held - freed + (uint64_t)more))
+        return 0;
+    return s->gone != NULL ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_MEMORY);
+}
+
+enum xids_store_limit xids_store_refused(const struct xids_store *s)
+{
+    return s->refused;
 }

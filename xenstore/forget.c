@@ -154,11 +154,12 @@ const char *xids_store_check(struct xids_store *s)
     uint32_t sp = 0, nodes = 0;
     while (xids_store_settle(s, UINT32_MAX)) {
     }
-    uint64_t owned = 0;
+    uint64_t owned = 0, bytes = 0, owned_bytes = 0;
     s->stack[sp++].n = s->top;
     while (sp > 0) {
         struct xids_store_node *n = s->stack[--sp].n;
         nodes += n != s->top;
+        bytes += n != s->top ? xids_store_node_cost(n) : 0;
         const char *broken = check_node(n);
         for (unsigned int k = 0; k < 2; k++) {
             if (n->kid[k] != NULL)
@@ -172,10 +173,14 @@ const char *xids_store_check(struct xids_store *s)
             return broken;
     }
     for (unsigned int i = 0; i < 256; i++) {
-        for (unsigned int j = 0; s->owned[i] != NULL && j < 256; j++)
-            owned += s->owned[i][j];
+        for (unsigned int j = 0; s->owned[i] != NULL && j < 256; j++) {
+            owned += s->owned[i][j].nodes;
+            owned_bytes += s->owned[i][j].bytes;
+        }
     }
     if (nodes != s->nodes || owned != nodes)
         return "a wrong count of nodes";
+    if (bytes != s->bytes || owned_bytes != bytes)
+        return "a wrong count of bytes";
     return NULL;
 }

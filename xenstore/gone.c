@@ -65,7 +65,7 @@ bool xids_store_settle(struct xids_store *s, unsigned int max)
                 push(s, n->kid[1]);
             }
             push(s, n->children);
-            xids_store_count_add(s, NULL, n->perms->e[0].domid, -1);
+            xids_store_count_add(s, NULL, n->perms->e[0].domid, -1, -(int64_t)xids_store_node_cost(n));
             s->work++;
         }
         if (s->nsettling > 0)

@@ -24,6 +24,16 @@ static size_t bytes_of(const struct xids_store_node *n)
     return bytes_for(n->name_len, n->value_len);
 }
 
+size_t xids_store_cost(size_t name_len, size_t value_len, const struct perms *perms)
+{
+    return bytes_for(name_len, value_len) + xids_store_perms_bytes(perms);
+}
+
+size_t xids_store_node_cost(const struct xids_store_node *n)
+{
+    return xids_store_cost(n->name_len, n->value_len, n->perms);
+}
+
 struct xids_store_node *xids_store_node_new(struct xids_store *s, const struct part *part, const char *name,
                                             struct perms *perms, const void *value, size_t len)
 {
@@ -31,6 +41,7 @@ struct xids_store_node *xids_store_node_new(struct xids_store *s, const struct p
     if (n == NULL)
         return NULL;
     __builtin_memset(n, 0, offsetof(struct xids_store_node, bytes));
+    s->made += bytes_for(part->len, len);
     n->refs = 1;
     n->hash = part->hash;
     n->perms = perms;
@@ -90,6 +101,7 @@ int xids_store_node_own(struct xids_store *s, struct xids_store_node **slot)
     if (copy == NULL)
         return -XEN_ENOMEM;
     __builtin_memcpy(copy, n, offsetof(struct xids_store_node, bytes) + n->name_len + n->value_len);
+    s->made += bytes_of(n);
     copy->refs = 1;
     share(copy->kid[0]);
     share(copy->kid[1]);
@@ -110,6 +122,7 @@ int xids_store_node_set_value(struct xids_store *s, struct xids_store_node **slo
             return -XEN_ENOMEM;
         __builtin_memcpy(moved, n, offsetof(struct xids_store_node, bytes) + n->name_len);
         xids_store_put(s, n, old_bytes);
+        s->made += new_bytes - old_bytes;
         *slot = n = moved;
     }
     n->value_len = (uint16_t)len;

@@ -7,6 +7,11 @@ static size_t bytes_for(uint32_t count)
     return FLEXIBLE(struct perms, e, count * sizeof(struct xids_xs_perm));
 }
 
+size_t xids_store_perms_bytes(const struct perms *p)
+{
+    return bytes_for(p->count);
+}
+
 /* Keyed, as guests choose the lists, and keep many of them in transactions. */
 static uint32_t hash_of(const struct xids_store *s, const struct xids_xs_perm *e, uint32_t count)
 {

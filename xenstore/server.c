@@ -41,6 +41,7 @@ int xids_xs_server_new(struct xids_xs_server **server, const struct xids_xs_serv
         return -XEN_ENOMEM;
     __builtin_memset(s, 0, sizeof(*s));
     s->alloc = *a;
+    s->denied = QUOTAS;
     s->limits = config->limits != NULL ? *config->limits : xids_xs_limits_default;
     if (config->host != NULL)
         s->host = *config->host;
@@ -116,8 +117,14 @@ int xids_xs_conn_new(struct xids_xs_server *s, struct xids_xs_conn **conn, void 
     c->settings = (struct settings){.limits = s->limits, .features = FEATURES};
     c->data = data;
     c->ring = ring;
-    c->who = (struct xids_store_who){
-        .domid = domid, .target = -1, .privileged = domid == s->privileged_domid, .limits = &c->settings.limits.store};
+    c->who = (struct xids_store_who){.domid = domid,
+                                     .target = -1,
+                                     .privileged = domid == s->privileged_domid,
+                                     .limits = &c->settings.limits.store,
+                                     .usage = &c->usage};
+    const struct early *early = ring ? NULL : xids_xs_early(s, domid);
+    if (early != NULL)
+        c->settings = early->settings;
     c->ready_next = c->ready_prev = c;
     c->pending_last = &c->pending;
     c->overflow_last = &c->overflow;
@@ -152,6 +159,7 @@ struct xids_store_tx *xids_xs_take_transaction(struct xids_xs_conn *conn, struct
     *at = t->next;
     conn->ntransactions--;
     conn->server->stats.transactions--;
+    xids_xs_uncharge_transaction(conn, t);
     xids_xs_put(conn->server, t, sizeof(*t));
     return tx;
 }
@@ -168,6 +176,15 @@ void xids_xs_drop_transactions(struct xids_xs_conn *conn)
         xids_xs_abort_transaction(conn, conn->transactions);
 }
 
+static void drop_partial(struct xids_xs_conn *conn)
+{
+    charge(conn, -(int64_t)conn->partial_cap);
+    xids_xs_put(conn->server, conn->partial, conn->partial_cap);
+    conn->partial = NULL;
+    conn->partial_cap = 0;
+    conn->have = 0;
+}
+
 /* Everything that a connection holds, but for itself. */
 void xids_xs_conn_reset(struct xids_xs_conn *conn)
 {
@@ -175,16 +192,14 @@ void xids_xs_conn_reset(struct xids_xs_conn *conn)
     xids_xs_turn_drop(conn);
     xids_xs_watch_remove_all(conn);
     xids_xs_drop_transactions(conn);
-    xids_xs_put(conn->server, conn->partial, conn->partial_cap);
-    conn->partial = NULL;
-    conn->partial_cap = 0;
-    conn->have = 0;
+    drop_partial(conn);
     conn->later = conn->repeat = false;
 }
 
 void xids_xs_conn_free(struct xids_xs_conn *conn)
 {
     struct xids_xs_server *s = conn->server;
+    xids_xs_account_end(conn);
     xids_xs_conn_reset(conn);
     xids_xs_unmark_ready(conn);
     xids_xs_look_no_more(conn);
@@ -287,6 +302,7 @@ static int assemble(struct xids_xs_conn *conn, struct xids_xswire_msg *msg, size
             return -XEN_ENOMEM;
         conn->partial = partial;
         conn->partial_cap = XIDS_XSWIRE_HEADER + payload;
+        charge(conn, conn->partial_cap);
         __builtin_memcpy(partial, conn->head, XIDS_XSWIRE_HEADER);
     }
     if (conn->have < conn->partial_cap && !gather(conn, conn->partial, used, bytes, len, conn->partial_cap))
@@ -327,10 +343,7 @@ int xids_xs_conn_input(struct xids_xs_conn *conn, size_t *used, const void *byte
             rc = carry_out(conn, &msg);
             if (rc != 0)
                 break;
-            xids_xs_put(conn->server, conn->partial, conn->partial_cap);
-            conn->partial = NULL;
-            conn->partial_cap = 0;
-            conn->have = 0;
+            drop_partial(conn);
         }
     }
     if (conn->broken)

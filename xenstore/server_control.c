@@ -5,7 +5,7 @@
 /* Words of one command; the last one takes what is left. */
 #define WORDS_MAX 16u
 
-static bool is(const struct xids_xswire_str *arg, const char *word)
+bool xids_xs_is_word(const struct xids_xswire_str *arg, const char *word)
 {
     size_t len = xids_xswire_string(word).len - 1;
     return arg->len == len && __builtin_memcmp(arg->s, word, len) == 0;
@@ -14,7 +14,8 @@ static bool is(const struct xids_xswire_str *arg, const char *word)
 static int do_check(struct request *r, const struct xids_xswire_str *argv, unsigned int argc)
 {
     (void)argv;
-    (void)argc;
+    if (argc > 1)
+        return -XEN_EINVAL;
     const char *broken = xids_store_check(r->conn->server->store);
     const struct xids_xswire_part part = xids_xswire_string(broken == NULL ? "OK" : broken);
     xids_xs_reply_parts(r, &part, 1);
@@ -36,30 +37,40 @@ static int do_help(struct request *r, const struct xids_xswire_str *argv, unsign
 
 static const struct command {
     const char *name;
-    const char *help; /* a line */
+    const char *arguments;
     int (*run)(struct request *r, const struct xids_xswire_str *argv, unsigned int argc);
 } commands[] = {
-    {"check", "check\n", do_check},
-    {"print", "print <string>\n", do_print},
-    {"help", "help\n", do_help},
+    {"check", "", do_check},
+    {"memreport", "[<file>]", xids_xs_control_memreport},
+    {"print", "<string>", do_print},
+    {"quota", "[set <name> <val>|<domid>|max [-r]]", xids_xs_control_quota},
+    {"quota-soft", "[set <name> <val>]", xids_xs_control_quota_soft},
+    {"help", "", do_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+/* Lines of a command, which is made 15 wide, and its arguments, as C xenstored has them. */
 static int do_help(struct request *r, const struct xids_xswire_str *argv, unsigned int argc)
 {
-    struct xids_xswire_part parts[COMMANDS + 3];
+    static const char blanks[] = "               ";
+    struct xids_xswire_part parts[5 * COMMANDS + 2];
     const struct xids_xs_server *s = r->conn->server;
     unsigned int n = 0;
     (void)argv;
-    (void)argc;
-    parts[n++] = xids_xswire_string("Control commands:\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        parts[n++] = xids_xswire_string(commands[i].help);
+    if (argc > 1)
+        return -XEN_EINVAL;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        size_t len = xids_xswire_string(commands[i].name).len - 1;
+        parts[n++] = (struct xids_xswire_part){commands[i].name, len};
+        parts[n++] = (struct xids_xswire_part){blanks, len < sizeof(blanks) - 1 ? sizeof(blanks) - 1 - len : 0};
+        parts[n++] = (struct xids_xswire_part){" ", 1};
+        parts[n++] =
+            (struct xids_xswire_part){commands[i].arguments, xids_xswire_string(commands[i].arguments).len - 1};
+        parts[n++] = (struct xids_xswire_part){"\n", 1};
+    }
     if (s->host.control_help != NULL)
-        parts[n++] = xids_xswire_string(s->host.control_help);
-    for (unsigned int i = 0; i < n; i++)
-        parts[i].len--; /* one text, with one NUL at its end */
+        parts[n++] = (struct xids_xswire_part){s->host.control_help, xids_xswire_string(s->host.control_help).len - 1};
     parts[n++] = (struct xids_xswire_part){"", 1};
     xids_xs_reply_parts(r, parts, n);
     return 0;
@@ -88,7 +99,7 @@ int xids_xs_op_control(struct request *r)
     if (argc == 0)
         return -XEN_EINVAL;
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (is(&argv[0], commands[i].name))
+        if (xids_xs_is_word(&argv[0], commands[i].name))
             return commands[i].run(r, argv, argc);
     }
     return ask_host(r, argv, argc);

@@ -33,6 +33,11 @@ static bool is_awaited(const struct xids_xs_server *s, uint16_t domid)
     return (s->awaited[domid / 64] >> (domid % 64) & 1u) != 0;
 }
 
+bool xids_xs_is_known(const struct xids_xs_server *s, uint16_t domid)
+{
+    return xids_xs_lasting(s, domid) || xids_xs_server_domain(s, domid) != NULL || is_awaited(s, domid);
+}
+
 static void await(struct xids_xs_server *s, uint16_t domid, bool yes)
 {
     if (yes)

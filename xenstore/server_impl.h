@@ -25,6 +25,20 @@
 #define FEATURES \
     (XIDS_XS_FEATURE_RECONNECTION | XIDS_XS_FEATURE_ERROR | XIDS_XS_FEATURE_WATCHDEPTH | XIDS_XS_FEATURE_DOMID_ANY)
 
+/* In the order in which C xenstored lists them. */
+enum quota {
+    QUOTA_NODES,
+    QUOTA_WATCHES,
+    QUOTA_OUTSTANDING,
+    QUOTA_MEMORY,
+    QUOTA_TRANSACTIONS,
+    QUOTA_TX_NODES,
+    QUOTA_PERMS,
+    QUOTA_PATH_MAX,
+    QUOTA_NODE_SIZE,
+    QUOTAS,
+};
+
 /* What is set for one domain. It dies with the domain. */
 struct settings {
     struct xids_xs_limits limits;
@@ -81,6 +95,7 @@ struct transaction {
     struct transaction *next;
     uint32_t id;
     struct xids_store_tx *tx;
+    int64_t held; /* bytes that its connection has been charged with */
 };
 
 /* Connections whose TRANSACTION_END is not answered yet. */
@@ -151,6 +166,10 @@ struct xids_xs_conn {
         uint64_t until;
     } held;
     uint64_t turn_after; /* no other turn before */
+    struct xids_store_usage usage;
+    uint32_t outstanding;  /* of a domain: answers whose first byte it has not got */
+    uint32_t peak[QUOTAS]; /* the most it has used, as far as usage does not say it */
+    bool soft_told;        /* the host knows that it is beyond a limit that is only warned of */
     /* of a domain */
     void XIDS_PEER *page;
     struct xids_bytering requests, replies;
@@ -171,6 +190,8 @@ struct xids_xs_server {
     struct xids_xs_conn **domains[256];
     uint64_t awaited[65536 / 64]; /* domains given rights before they are known, a bit each */
     struct early *early;
+    uint32_t peak[QUOTAS]; /* the most that unprivileged domains have used which are gone now */
+    enum quota denied;     /* by the request in work; QUOTAS: none */
     struct xids_xs_conn *ready, *ready_last;
     struct watch_node *watch_top;
     struct watch **matches;
@@ -191,6 +212,7 @@ struct request {
     const struct xids_xswire_msg *msg;
     struct xids_store_tx *tx;
     struct transaction *transaction;
+    const struct xids_store_path *path; /* that it names */
     bool answered;
 };
 
@@ -234,6 +256,8 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
 int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path *p,
                          const struct xids_xswire_str *token);
 void xids_xs_watch_remove_all(struct xids_xs_conn *conn);
+/* What a watch costs, with its path as if nobody else watched it. */
+size_t xids_xs_watch_cost(const struct watch *w);
 void xids_xs_fire(void *ctx, const struct xids_store_event *event);
 void xids_xs_fire_special(struct xids_xs_server *s, const char *name, uint16_t domid, bool plain, bool with_domid);
 void xids_xs_watch_free_all(struct xids_xs_server *s);
@@ -248,6 +272,17 @@ int xids_xs_one_arg(const struct request *r, struct xids_xswire_str *arg);
 bool xids_xs_is_unknown(const struct xids_xs_server *s, uint16_t domid);
 
 /* ---- server_quota.c ---- */
+extern const struct quota_name {
+    const char *name;
+    const char *what;
+    size_t hard, soft; /* in struct xids_xs_limits; 0: there is none, which no limit is at */
+} xids_xs_quotas[QUOTAS];
+
+/* The quota of a name of len bytes, or QUOTAS. */
+enum quota xids_xs_quota_find(const char *name, size_t len);
+/* Where a limit is; NULL: there is no such soft one. */
+uint32_t *xids_xs_quota_limit(struct xids_xs_limits *limits, enum quota quota, bool soft);
+
 int xids_xs_op_get_quota(struct request *r);
 int xids_xs_op_set_quota(struct request *r);
 int xids_xs_op_get_feature(struct request *r);
@@ -297,8 +332,45 @@ void xids_xs_turn_drop(struct xids_xs_conn *conn);
 void xids_xs_turn_idle(struct xids_xs_server *s);
 bool xids_xs_turn_busy(const struct xids_xs_server *s);
 
+/* ---- server_account.c ---- */
+
+/* What is counted as held for a connection, or no more. */
+static inline void charge(struct xids_xs_conn *conn, int64_t bytes)
+{
+    conn->usage.held += (uint64_t)bytes;
+}
+
+/* The bytes that a transaction holds more than when its connection was charged last. */
+void xids_xs_charge_transaction(struct xids_xs_conn *conn, struct transaction *t);
+void xids_xs_uncharge_transaction(struct xids_xs_conn *conn, const struct transaction *t);
+
+/* After a domain's request: the most it has used, and whether that is more than it should. */
+void xids_xs_account(struct xids_xs_conn *conn);
+/* The domain is going: what it has used counts for the most that any has. */
+void xids_xs_account_end(struct xids_xs_conn *conn);
+
+/* What a domain uses now, and the most it has used. */
+struct used {
+    uint32_t now[QUOTAS], most[QUOTAS];
+};
+void xids_xs_used(const struct xids_xs_server *s, struct used *used, uint16_t domid);
+/* The most that any unprivileged domain has used. */
+void xids_xs_used_most(const struct xids_xs_server *s, uint32_t most[QUOTAS]);
+void xids_xs_forget_most(struct xids_xs_server *s);
+
+/* Notes which quota is the reason for what it returns, -XEN_ENOSPC. */
+int xids_xs_deny(struct xids_xs_server *s, enum quota quota);
+/* Tells the host of a request that was denied for a quota; QUOTAS: the one that was noted, by the store or here. */
+void xids_xs_denied(struct xids_xs_conn *conn, enum quota quota, const struct xids_store_path *path);
+
 /* ---- server_control.c ---- */
 int xids_xs_op_control(struct request *r);
+bool xids_xs_is_word(const struct xids_xswire_str *arg, const char *word);
+
+/* ---- server_report.c ---- */
+int xids_xs_control_quota(struct request *r, const struct xids_xswire_str *argv, unsigned int argc);
+int xids_xs_control_quota_soft(struct request *r, const struct xids_xswire_str *argv, unsigned int argc);
+int xids_xs_control_memreport(struct request *r, const struct xids_xswire_str *argv, unsigned int argc);
 
 /* ---- server_domain.c ---- */
 int xids_xs_op_introduce(struct request *r);
@@ -315,6 +387,8 @@ int xids_xs_give_rights(const struct xids_xs_conn *from, uint16_t domid);
 void xids_xs_ring_push(struct xids_xs_conn *conn);
 /* Goes on with the removal of what dead domains owned; true when there is more. */
 bool xids_xs_forget_some(struct xids_xs_server *s, unsigned int max);
+/* Whether a domain is known, or has been given rights before. */
+bool xids_xs_is_known(const struct xids_xs_server *s, uint16_t domid);
 int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg);
 
 #endif

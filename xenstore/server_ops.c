@@ -41,9 +41,15 @@ int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids
     if (!conn->who.privileged) {
         size_t len;
         const char *bytes = xids_store_path_bytes(p, &len);
-        if (beyond(conn->settings.limits.path_max, len - uncounted(bytes, len) + 1))
+        len -= uncounted(bytes, len);
+        if (beyond(conn->settings.limits.path_max, len + 1)) {
+            xids_xs_denied(conn, QUOTA_PATH_MAX, p);
             return -XEN_EINVAL;
+        }
+        if (len > conn->peak[QUOTA_PATH_MAX])
+            conn->peak[QUOTA_PATH_MAX] = (uint32_t)len;
     }
+    r->path = p;
     if (prefix != NULL)
         *prefix = relative ? conn->home_len + 1u : 0;
     return 0;
@@ -191,7 +197,7 @@ static int op_set_perms(struct request *r)
         return -XEN_EINVAL;
     count--;
     if (!r->conn->who.privileged && beyond(r->conn->who.limits->perms, count))
-        return -XEN_ENOSPC;
+        return xids_xs_deny(s, QUOTA_PERMS);
     if (count > sizeof(s->perms) / sizeof(s->perms[0]))
         return -XEN_EINVAL;
     (void)xids_xswire_split(&arg, 1, &rest, at, r->msg->len);
@@ -244,7 +250,7 @@ static int op_watch(struct request *r)
     int rc = xids_xs_path(r, s->path, &args[0], true, &prefix);
     if (rc == 0)
         rc = xids_xs_watch_add(r->conn, &w, s->path, &args[1], n == 3 ? (int32_t)depth : -1, prefix);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
     xids_xs_reply_ok(r);
     /* Once at once, after the answer, whether the node can be read or not. */
@@ -286,15 +292,21 @@ static int op_start(struct request *r)
     if (r->tx != NULL)
         return -XEN_EBUSY;
     if (!conn->who.privileged && beyond(conn->settings.limits.transactions, conn->ntransactions + UINT64_C(1)))
-        return -XEN_ENOSPC;
+        return xids_xs_deny(s, QUOTA_TRANSACTIONS);
+    int rc = xids_store_room(s->store, &conn->who, sizeof(struct transaction), 0);
+    if (rc != 0)
+        return rc;
     struct transaction *t = xids_xs_get(s, sizeof(*t));
     if (t == NULL)
         return -XEN_ENOMEM;
-    int rc = xids_store_tx_start(s->store, &t->tx);
+    rc = xids_store_tx_start(s->store, &t->tx);
     if (rc < 0) {
         xids_xs_put(s, t, sizeof(*t));
         return rc;
     }
+    t->held = sizeof(*t);
+    charge(conn, t->held);
+    xids_xs_charge_transaction(conn, t);
     while (conn->next_tx == 0 || xids_xs_find_transaction(conn, conn->next_tx) != NULL)
         conn->next_tx++;
     t->id = conn->next_tx++;
@@ -404,12 +416,19 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
     int refused = conn->repeat ? 0 : announce(&r);
     if (refused < 0)
         rc = refused;
-    if (rc == 0)
+    if (rc == 0) {
         rc = op->run(&r);
+        if (r.tx != NULL)
+            xids_xs_charge_transaction(conn, r.transaction);
+        if (rc == -XEN_ENOSPC)
+            xids_xs_denied(conn, QUOTAS, r.path);
+    }
     conn->repeat = rc == XIDS_STORE_LATER && !r.answered;
     if (conn->repeat)
         xids_xs_wait(conn);
     else if (rc < 0 && !r.answered)
         xids_xs_reply_error(&r, rc);
+    if (conn->ring || !conn->who.privileged)
+        xids_xs_account(conn);
     return !conn->repeat;
 }

@@ -58,6 +58,8 @@ int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room)
 static void release(struct xids_xs_conn *conn)
 {
     struct out *o = &conn->out, *spare = &conn->server->spare;
+    charge(conn, -(int64_t)held(o));
+    conn->outstanding = 0;
     if (o->cap > spare->cap && o->cap <= OUT_STOP_SOCKET) {
         struct out old = *spare;
         *spare = (struct out){.bytes = o->bytes, .cap = o->cap};
@@ -106,10 +108,40 @@ size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes)
     return held(&conn->out);
 }
 
+static bool is_counted(const struct xids_xs_conn *conn)
+{
+    return conn->ring || !conn->who.privileged;
+}
+
+/* The answers whose sending has begun are outstanding no more. */
+static void note_fetched(struct xids_xs_conn *conn)
+{
+    struct out *o = &conn->out;
+    while (o->mark < o->start) {
+        uint32_t head[4];
+        __builtin_memcpy(head, o->bytes + o->mark, sizeof(head));
+        conn->outstanding -= head[0] != XS_WATCH_EVENT;
+        o->mark += XIDS_XSWIRE_HEADER + head[3];
+    }
+}
+
+/* Whether a domain has to fetch answers first. One that it has got in part counts. */
+static bool is_behind(const struct xids_xs_conn *conn)
+{
+    const struct out *o = &conn->out;
+    return !conn->who.privileged &&
+           beyond(conn->settings.limits.outstanding, (uint64_t)conn->outstanding + (o->mark > o->start) + 1);
+}
+
 void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
 {
     struct out *o = &conn->out;
-    o->start += count < held(o) ? count : held(o);
+    if (count > held(o))
+        count = held(o);
+    o->start += count;
+    charge(conn, -(int64_t)count);
+    if (is_counted(conn))
+        note_fetched(conn);
     xids_xs_out_flush_pending(conn);
     if (held(o) == 0)
         release(conn);
@@ -118,7 +150,7 @@ void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
 bool xids_xs_server_hungry(const struct xids_xs_conn *conn)
 {
     return !conn->broken && !conn->later && !conn->spent && conn->held.list == NULL &&
-           held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET);
+           held(&conn->out) < (conn->ring ? OUT_STOP_DOMAIN : OUT_STOP_SOCKET) && !is_behind(conn);
 }
 
 /* ---- answers ---- */
@@ -142,7 +174,9 @@ static void append(struct xids_xs_conn *conn, uint32_t type, uint32_t req_id, ui
     if (n > 0) {
         o->end += (size_t)n;
         conn->server->cost += (uint32_t)n / COST_BYTES;
+        charge(conn, n);
     }
+    conn->outstanding += type != XS_WATCH_EVENT && is_counted(conn);
     xids_xs_mark_ready(conn);
 }
 
@@ -251,12 +285,14 @@ static void defer(struct watch *w, const char *path, size_t len)
             return;
     }
     struct pending *p = NULL;
-    if (w->npending < PENDING_MAX)
-        p = xids_xs_get(conn->server, FLEXIBLE(struct pending, path, len));
+    size_t bytes = FLEXIBLE(struct pending, path, len);
+    if (w->npending < PENDING_MAX && xids_store_room(conn->server->store, &conn->who, (int64_t)bytes, 0) == 0)
+        p = xids_xs_get(conn->server, bytes);
     if (p == NULL) {
         overflow(w);
         return;
     }
+    charge(conn, (int64_t)bytes);
     *p = (struct pending){.watch_next = w->pending, .watch = w, .len = (uint16_t)len};
     __builtin_memcpy(p->path, path, len);
     w->pending = p;
@@ -286,6 +322,7 @@ static void pending_free(struct pending *p)
         at = &(*at)->watch_next;
     *at = p->watch_next;
     w->npending--;
+    charge(w->conn, -(int64_t)FLEXIBLE(struct pending, path, p->len));
     xids_xs_put(w->conn->server, p, FLEXIBLE(struct pending, path, p->len));
 }
 

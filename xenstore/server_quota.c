@@ -3,45 +3,56 @@
 #include "xenstore/server_impl.h"
 
 const struct xids_xs_limits xids_xs_limits_default = {
-    .store = {.nodes = 1000, .node_size = 2048, .perms = 5, .tx_nodes = 1024},
+    .store = {.nodes = 1000, .node_size = 2048, .perms = 5, .tx_nodes = 1024, .memory = 2560u * 1024u},
     .watches = 128,
     .transactions = 10,
     .outstanding = 20,
     .path_max = 2048,
-    .memory = 2560u * 1024u,
     .soft_memory = 2048u * 1024u,
 };
 
 /* ---- names ---- */
 
-#define LIMIT(field) offsetof(struct xids_xs_limits, field)
+/* One more than where it is: 0 is none. */
+#define LIMIT(field) (offsetof(struct xids_xs_limits, field) + 1)
 
-/* In the order in which C xenstored lists them. */
-static const struct {
-    const char *name;
-    size_t at; /* in struct xids_xs_limits */
-} quotas[] = {
-    {"nodes", LIMIT(store.nodes)},
-    {"watches", LIMIT(watches)},
-    {"outstanding", LIMIT(outstanding)},
-    {"memory", LIMIT(memory)},
-    {"soft-memory", LIMIT(soft_memory)},
-    {"transactions", LIMIT(transactions)},
-    {"transaction-nodes", LIMIT(store.tx_nodes)},
-    {"node-permissions", LIMIT(store.perms)},
-    {"path-max", LIMIT(path_max)},
-    {"node-size", LIMIT(store.node_size)},
+const struct quota_name xids_xs_quotas[QUOTAS] = {
+    [QUOTA_NODES] = {"nodes", "nodes that a domain owns", LIMIT(store.nodes), 0},
+    [QUOTA_WATCHES] = {"watches", "watches of a domain", LIMIT(watches), 0},
+    [QUOTA_OUTSTANDING] = {"outstanding", "answers that a domain has not fetched", LIMIT(outstanding), 0},
+    [QUOTA_MEMORY] = {"memory", "bytes held for a domain", LIMIT(store.memory), LIMIT(soft_memory)},
+    [QUOTA_TRANSACTIONS] = {"transactions", "transactions that a domain has open", LIMIT(transactions), 0},
+    [QUOTA_TX_NODES] = {"transaction-nodes", "paths that a transaction names", LIMIT(store.tx_nodes), 0},
+    [QUOTA_PERMS] = {"node-permissions", "permissions of a node", LIMIT(store.perms), 0},
+    [QUOTA_PATH_MAX] = {"path-max", "bytes of a path", LIMIT(path_max), 0},
+    [QUOTA_NODE_SIZE] = {"node-size", "bytes of a node", LIMIT(store.node_size), 0},
 };
 
-#define QUOTAS (sizeof(quotas) / sizeof(quotas[0]))
+static const char soft_prefix[] = "soft-";
+
+#define SOFT (sizeof(soft_prefix) - 1)
+
+enum quota xids_xs_quota_find(const char *name, size_t len)
+{
+    for (enum quota q = 0; q < QUOTAS; q++) {
+        const char *known = xids_xs_quotas[q].name;
+        if (xids_xswire_string(known).len - 1 == len && __builtin_memcmp(known, name, len) == 0)
+            return q;
+    }
+    return QUOTAS;
+}
+
+uint32_t *xids_xs_quota_limit(struct xids_xs_limits *limits, enum quota quota, bool soft)
+{
+    size_t at = soft ? xids_xs_quotas[quota].soft : xids_xs_quotas[quota].hard;
+    return at != 0 ? (uint32_t *)(void *)((char *)limits + at - 1) : NULL;
+}
 
 uint32_t *xids_xs_limit(struct xids_xs_limits *limits, const char *name, size_t len)
 {
-    for (size_t i = 0; i < QUOTAS; i++) {
-        if (xids_xswire_string(quotas[i].name).len - 1 == len && __builtin_memcmp(quotas[i].name, name, len) == 0)
-            return (uint32_t *)(void *)((char *)limits + quotas[i].at);
-    }
-    return NULL;
+    bool soft = len > SOFT && __builtin_memcmp(name, soft_prefix, SOFT) == 0;
+    enum quota q = soft ? xids_xs_quota_find(name + SOFT, len - SOFT) : xids_xs_quota_find(name, len);
+    return q < QUOTAS ? xids_xs_quota_limit(limits, q, soft) : NULL;
 }
 
 /* ---- domains that are not introduced yet ---- */
@@ -153,14 +164,21 @@ static void reply_number(struct request *r, uint32_t value)
 
 static int quota_names(struct request *r)
 {
-    struct xids_xswire_part parts[2 * QUOTAS];
+    struct xids_xswire_part parts[5 * QUOTAS];
     unsigned int n = 0;
-    for (size_t i = 0; i < QUOTAS; i++) {
-        if (i > 0)
+    for (enum quota q = 0; q < QUOTAS; q++) {
+        struct xids_xswire_part name = xids_xswire_string(xids_xs_quotas[q].name);
+        name.len--;
+        if (n > 0)
             parts[n++] = (struct xids_xswire_part){" ", 1};
-        parts[n] = xids_xswire_string(quotas[i].name);
-        parts[n++].len -= i + 1 < QUOTAS;
+        parts[n++] = name;
+        if (xids_xs_quotas[q].soft == 0)
+            continue;
+        parts[n++] = (struct xids_xswire_part){" ", 1};
+        parts[n++] = (struct xids_xswire_part){soft_prefix, SOFT};
+        parts[n++] = name;
     }
+    parts[n++] = (struct xids_xswire_part){"", 1};
     xids_xs_reply_parts(r, parts, n);
     return 0;
 }
@@ -184,6 +202,18 @@ int xids_xs_op_get_quota(struct request *r)
     return 0;
 }
 
+/* A host may have sockets act as a domain. */
+static void tell_sockets(struct xids_xs_server *s, const struct xids_xswire_str *arg, const struct settings *settings)
+{
+    uint16_t domid = 0;
+    if (xids_xs_domid_arg(&domid, arg) < 0)
+        return;
+    for (struct xids_xs_conn *c = s->sockets; c != NULL; c = c->next) {
+        if (c->who.domid == domid)
+            c->settings.limits = settings->limits;
+    }
+}
+
 int xids_xs_op_set_quota(struct request *r)
 {
     struct xids_xswire_str args[3];
@@ -202,6 +232,8 @@ int xids_xs_op_set_quota(struct request *r)
     if (n == 3)
         limits = &settings->limits;
     *xids_xs_limit(limits, args[n - 2].s, args[n - 2].len) = value;
+    if (n == 3)
+        tell_sockets(r->conn->server, &args[0], settings);
     xids_xs_reply_ok(r);
     return 0;
 }

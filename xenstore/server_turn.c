@@ -217,6 +217,8 @@ static void resume(struct xids_xs_conn *conn)
     list_remove(conn);
     struct transaction *t = conn->held.transaction != 0 ? xids_xs_find_transaction(conn, conn->held.transaction) : NULL;
     int rc = t != NULL ? end(conn, t, conn->held.req_id) : -XEN_EAGAIN;
+    if (rc == -XEN_ENOSPC)
+        xids_xs_denied(conn, QUOTAS, NULL);
     if (rc == XIDS_STORE_LATER)
         list_insert(&conn->server->turns.again, conn);
     else if (rc <= 0)

@@ -114,6 +114,23 @@ static int reserve_matches(struct xids_xs_server *s)
     return 0;
 }
 
+/* What a watched path costs, as if nobody else watched anything: guests choose how deep paths are. */
+static size_t path_cost(const struct xids_store_path *p)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < p->depth; i++)
+        bytes += FLEXIBLE(struct watch_node, name, p->parts[i].len);
+    return bytes;
+}
+
+size_t xids_xs_watch_cost(const struct watch *w)
+{
+    size_t bytes = FLEXIBLE(struct watch, token, w->token_len);
+    for (const struct watch_node *n = w->at; n->parent != NULL; n = n->parent)
+        bytes += node_bytes(n);
+    return bytes;
+}
+
 int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const struct xids_store_path *p,
                       const struct xids_xswire_str *token, int32_t depth, size_t prefix)
 {
@@ -121,9 +138,12 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     if (find_watch(find_node(s, p), conn, token) != NULL)
         return -XEN_EEXIST;
     if (!conn->who.privileged && beyond(conn->settings.limits.watches, conn->nwatches + UINT64_C(1)))
-        return -XEN_ENOSPC;
-    int rc = reserve_matches(s);
-    if (rc < 0)
+        return xids_xs_deny(s, QUOTA_WATCHES);
+    size_t cost = path_cost(p) + FLEXIBLE(struct watch, token, token->len);
+    int rc = xids_store_room(s->store, &conn->who, (int64_t)cost, 0);
+    if (rc == 0)
+        rc = reserve_matches(s);
+    if (rc != 0)
         return rc;
     struct watch *w = xids_xs_get(s, FLEXIBLE(struct watch, token, token->len));
     if (w == NULL)
@@ -152,6 +172,7 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     conn->watches = w;
     conn->nwatches++;
     s->stats.watches++;
+    charge(conn, (int64_t)cost);
     *watch = w;
     return 0;
 }
@@ -161,6 +182,7 @@ static void drop(struct watch *w)
     struct xids_xs_conn *conn = w->conn;
     struct watch_node *n = w->at;
     xids_xs_watch_forget_pending(w);
+    charge(conn, -(int64_t)xids_xs_watch_cost(w));
     if (w->prev != NULL)
         w->prev->next = w->next;
     else

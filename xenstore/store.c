@@ -11,6 +11,7 @@ const struct xids_store_limits xids_store_limits_default = {
     .node_size = 2048,
     .perms = 5,
     .tx_nodes = 1024,
+    .memory = 2560u * 1024u,
 };
 
 /* ---- making ---- */
@@ -40,7 +41,7 @@ static int seed_node(struct xids_store *s, const char *path, const struct xids_x
             *d.slot = n;
             d.dir->nchildren++;
             d.dir->childbytes += n->name_len + 1u;
-            xids_store_count_add(s, NULL, s->owner, 1);
+            xids_store_count_add(s, NULL, s->owner, 1, (int64_t)xids_store_node_cost(n));
         } else if (rc == 0) {
             rc = -XEN_ENOMEM;
         }
@@ -110,7 +111,7 @@ void xids_store_free(struct xids_store *s)
     while (xids_store_reap(s, UINT32_MAX)) {
     }
     for (unsigned int i = 0; i < 256; i++)
-        xids_store_put(s, s->owned[i], 256 * sizeof(uint32_t));
+        xids_store_put(s, s->owned[i], 256 * sizeof(struct owned));
     xids_store_put(s, s->perms, s->perms_buckets * sizeof(struct perms *));
     xids_store_put(s, s->stack, s->stack_cap * sizeof(*s->stack));
     xids_store_put(s, s->settling, s->stack_cap * sizeof(struct xids_store_node *));
@@ -118,6 +119,15 @@ void xids_store_free(struct xids_store *s)
     xids_store_put(s, s->listing.sort, 2 * s->listing.cap_sort * sizeof(*s->listing.sort));
     xids_store_path_free(s, s->scratch);
     xids_store_put(s, s, sizeof(*s));
+}
+
+size_t xids_store_tables_bytes(const struct xids_store *s)
+{
+    size_t bytes = s->perms_buckets * sizeof(struct perms *) + s->stack_cap * sizeof(*s->stack) + s->listing.cap +
+                   2 * s->listing.cap_sort * sizeof(*s->listing.sort);
+    for (unsigned int i = 0; i < 256; i++)
+        bytes += s->owned[i] != NULL ? 256 * sizeof(struct owned) : 0;
+    return bytes;
 }
 
 /* ---- reading ---- */
@@ -261,10 +271,14 @@ void xids_store_fire(struct xids_store *s, const struct xids_store_event *event)
         s->changed(s->ctx, event);
 }
 
-/* After an operation in a transaction: a change is recorded, a refusal is something that the caller has learnt. */
+/*
+ * After an operation in a transaction: a change is recorded, a refusal is something that the caller has learnt. made is
+ * what s->made was before.
+ */
 static int settle(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
-                  const struct xids_store_path *p, int rc, bool done)
+                  const struct xids_store_path *p, int rc, bool done, uint64_t made)
 {
+    xids_store_tx_add_made(tx, s->made - made);
     if (rc == 0) {
         xids_store_tx_record_write(s, tx, done);
     } else if (rc < 0 && rc != -XEN_ENOMEM) {
@@ -283,6 +297,7 @@ static int write_or_mkdir(struct xids_store *s, struct xids_store_tx *tx, const 
     struct change c;
     int rc = 0;
     (void)xids_store_reap(s, REAP_PER_CHANGE);
+    uint64_t made = s->made;
     if (tx != NULL)
         rc = xids_store_tx_prepare_write(s, tx, who, p, mkdir ? WROTE_DIR : WROTE_VALUE, value, len, NULL);
     if (rc == 0)
@@ -290,7 +305,7 @@ static int write_or_mkdir(struct xids_store *s, struct xids_store_tx *tx, const 
     else
         return rc;
     if (tx != NULL)
-        return settle(s, tx, who, p, rc, rc == 0 && c.done);
+        return settle(s, tx, who, p, rc, rc == 0 && c.done, made);
     if (rc == 0 && c.done) {
         s->version++;
         const struct xids_store_event e = {.path = p,
@@ -326,6 +341,7 @@ int xids_store_rm(struct xids_store *s, struct xids_store_tx *tx, const struct x
     if (p->parts[0].len > 0)
         return -XEN_EINVAL;
     (void)xids_store_reap(s, REAP_PER_CHANGE);
+    uint64_t made = s->made;
     if (tx != NULL)
         rc = xids_store_tx_prepare_write(s, tx, who, p, WROTE_REMOVAL, NULL, 0, NULL);
     if (rc == 0)
@@ -334,7 +350,7 @@ int xids_store_rm(struct xids_store *s, struct xids_store_tx *tx, const struct x
         return rc;
     if (tx != NULL) {
         xids_store_node_unref(s, c.removed);
-        return settle(s, tx, who, p, rc, rc == 0 && c.done);
+        return settle(s, tx, who, p, rc, rc == 0 && c.done, made);
     }
     if (c.done) {
         s->version++;
@@ -354,10 +370,13 @@ int xids_store_set_perms(struct xids_store *s, struct xids_store_tx *tx, const s
     if (count == 0)
         return -XEN_EINVAL;
     if (!who->privileged && beyond(who->limits->perms, count))
-        return -XEN_ENOSPC;
+        return refuse(s, XIDS_STORE_LIMIT_PERMS);
+    if (!who->privileged && who->usage != NULL && count > who->usage->perms)
+        who->usage->perms = count;
     if ((perms[0].access & XIDS_STORE_IGNORED) != 0)
         return -XEN_ENOENT;
     (void)xids_store_reap(s, REAP_PER_CHANGE);
+    uint64_t made = s->made;
     struct perms *list = xids_store_perms_get(s, perms, count);
     if (list == NULL)
         return -XEN_ENOMEM;
@@ -371,7 +390,7 @@ int xids_store_set_perms(struct xids_store *s, struct xids_store_tx *tx, const s
     if (rc == 0) {
         rc = xids_store_do_set_perms(s, &v, who, p, list);
         if (tx != NULL)
-            rc = settle(s, tx, who, p, rc, rc == 0);
+            rc = settle(s, tx, who, p, rc, rc == 0, made);
     }
     if (rc == 0 && tx == NULL) {
         s->version++;

@@ -61,10 +61,17 @@ struct xids_store_node {
     char bytes[]; /* the name, the value */
 };
 
-/* Changes in the number of nodes that domains own, made by a transaction and not in force yet. */
+/* What a domain owns. */
+struct owned {
+    uint32_t nodes;
+    uint64_t bytes;
+};
+
+/* Changes in what domains own, made by a transaction and not in force yet. */
 struct count {
     uint16_t domid;
     int32_t delta;
+    int64_t bytes;
 };
 
 struct counts {
@@ -98,8 +105,11 @@ struct xids_store {
     struct xids_store_node *dead; /* to be freed */
     struct perms **perms;
     uint32_t perms_buckets, perms_count;
-    uint32_t *owned[256]; /* per domid >> 8, allocated when first needed */
+    struct owned *owned[256]; /* per domid >> 8, allocated when first needed */
     uint32_t nodes;
+    uint64_t bytes;
+    uint64_t made; /* bytes of nodes made since the start, the freed ones too */
+    enum xids_store_limit refused;
     struct step *stack; /* room for a walk of the deepest tree there has been */
     uint32_t stack_cap;
     struct gone *gone;                 /* removed subtrees whose nodes still count */
@@ -118,6 +128,13 @@ struct xids_store {
         uint32_t cap_sort;
     } listing;
 };
+
+/* The answer to what a limit does not allow. */
+static inline int refuse(struct xids_store *s, enum xids_store_limit limit)
+{
+    s->refused = limit;
+    return -XEN_ENOSPC;
+}
 
 /* Whether a value is more than a limit allows; 0 allows all. */
 static inline bool beyond(uint64_t limit, uint64_t value)
@@ -155,6 +172,10 @@ static inline bool node_is(const struct xids_store_node *n, uint32_t hash, const
     return n->hash == hash && n->name_len == len && __builtin_memcmp(n->bytes, name, len) == 0;
 }
 
+/* ---- store.c ---- */
+/* What the store has besides its nodes. */
+size_t xids_store_tables_bytes(const struct xids_store *s);
+
 /* ---- path.c ---- */
 uint32_t xids_store_hash(const uint64_t key[2], const char *s, size_t len);
 
@@ -164,6 +185,9 @@ void xids_store_put(struct xids_store *s, void *mem, size_t size);
 struct xids_store_node *xids_store_node_new(struct xids_store *s, const struct part *part, const char *name,
                                             struct perms *perms, const void *value, size_t len);
 void xids_store_node_unref(struct xids_store *s, struct xids_store_node *n);
+/* What a node costs its owner, whether it shares its permissions with others or not. */
+size_t xids_store_node_cost(const struct xids_store_node *n);
+size_t xids_store_cost(size_t name_len, size_t value_len, const struct perms *perms);
 int xids_store_node_own(struct xids_store *s, struct xids_store_node **slot);
 int xids_store_node_set_value(struct xids_store *s, struct xids_store_node **slot, const void *value, size_t len);
 struct xids_store_node *xids_store_child(const struct xids_store_node *dir, uint32_t hash, const char *name,
@@ -200,6 +224,7 @@ void xids_store_path_from_chain(struct xids_store *s, struct xids_store_path *p,
 /* ---- perms.c ---- */
 struct perms *xids_store_perms_get(struct xids_store *s, const struct xids_xs_perm *e, uint32_t count);
 void xids_store_perms_unref(struct xids_store *s, struct perms *p);
+size_t xids_store_perms_bytes(const struct perms *p);
 unsigned int xids_store_access(const struct perms *p, const struct xids_store_who *who);
 bool xids_store_is_owner(const struct perms *p, const struct xids_store_who *who);
 void xids_store_perms_free_all(struct xids_store *s);
@@ -215,8 +240,13 @@ bool xids_store_settle(struct xids_store *s, unsigned int max);
 
 /* ---- count.c ---- */
 int xids_store_count_reserve(struct xids_store *s, struct counts *c, uint16_t domid);
-void xids_store_count_add(struct xids_store *s, struct counts *c, uint16_t domid, int32_t delta);
-int32_t xids_store_count_delta(const struct counts *c, uint16_t domid);
+void xids_store_count_add(struct xids_store *s, struct counts *c, uint16_t domid, int32_t nodes, int64_t bytes);
+struct count xids_store_count_delta(const struct counts *c, uint16_t domid);
+/*
+ * Whether so many more bytes may be held for who, when others of his are freed: 0; -XEN_ENOSPC; XIDS_STORE_LATER: it
+ * depends on removed nodes that still count.
+ */
+int xids_store_room(struct xids_store *s, const struct xids_store_who *who, int64_t more, uint64_t freed);
 void xids_store_count_free(struct xids_store *s, struct counts *c);
 
 /* ---- change.c: changes to a view, without any notes for transactions, and without events ---- */
@@ -273,6 +303,9 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
                                 const struct xids_store_path *p, enum write_kind kind, const void *value, size_t len,
                                 struct perms *perms);
 void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done);
+
+/* Nodes made or copied for the transaction are its own. */
+void xids_store_tx_add_made(struct xids_store_tx *tx, uint64_t bytes);
 
 /*
  * Whether the transaction that is committing tells of a node otherwise than with the removal of the path's first depth

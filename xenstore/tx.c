@@ -11,6 +11,8 @@
 #define BYTES_PER_NODE 512u
 /* A change that is done again, as so many nodes looked at. */
 #define WORK_PER_CHANGE 8u
+/* Removed nodes to be counted before a transaction is told that there is no room for it. */
+#define SETTLE_AT_ONCE 4096u
 
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx)
 {
@@ -75,9 +77,45 @@ void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid)
 
 /* ---- entries ---- */
 
-static bool full(const struct xids_store_tx *tx, const struct xids_store_who *who, size_t bytes)
+static size_t op_bytes(const struct op *op)
 {
-    return !who->privileged && beyond((uint64_t)BYTES_PER_NODE * who->limits->tx_nodes, tx->bytes + bytes);
+    return FLEXIBLE(struct op, value, op->len) + (op->perms != NULL ? xids_store_perms_bytes(op->perms) : 0);
+}
+
+static uint64_t all_bytes(const struct xids_store_tx *tx)
+{
+    return sizeof(*tx) + tx->bytes + tx->made + tx->nbuckets * sizeof(struct entry *) +
+           tx->counts.cap * sizeof(struct count) + (tx->pending != NULL ? op_bytes(tx->pending) : 0);
+}
+
+int64_t xids_store_tx_grown(struct xids_store_tx *tx)
+{
+    uint64_t bytes = all_bytes(tx);
+    int64_t grown = (int64_t)(bytes - tx->told);
+    tx->told = bytes;
+    return grown;
+}
+
+void xids_store_tx_add_made(struct xids_store_tx *tx, uint64_t bytes)
+{
+    tx->made += bytes;
+}
+
+/* Whether the transaction may remember so much more. */
+static int room_for(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_who *who,
+                    size_t bytes)
+{
+    if (who->privileged)
+        return 0;
+    if (beyond((uint64_t)BYTES_PER_NODE * who->limits->tx_nodes, tx->bytes + bytes))
+        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
+    int64_t more = (int64_t)(all_bytes(tx) - tx->told + bytes);
+    int rc = xids_store_room(s, who, more, 0);
+    if (rc == XIDS_STORE_LATER) {
+        (void)xids_store_settle(s, SETTLE_AT_ONCE);
+        rc = xids_store_room(s, who, more, 0);
+    }
+    return rc == XIDS_STORE_LATER ? refuse(s, XIDS_STORE_LIMIT_MEMORY) : rc;
 }
 
 /* The hash of a path out of its parts' hashes: one step for each, and the end. */
@@ -167,14 +205,13 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *entry = find(tx, p, depth);
     if (*entry != NULL)
         return 0;
-    if ((!who->privileged && beyond(who->limits->tx_nodes, tx->nentries + UINT64_C(1))) ||
-        full(tx, who, FLEXIBLE(struct entry, path, len)))
-        return -XEN_ENOSPC;
-    if (tx->nentries >= tx->nbuckets) {
-        int rc = more_buckets(s, tx);
-        if (rc < 0)
-            return rc;
-    }
+    if (!who->privileged && beyond(who->limits->tx_nodes, tx->nentries + UINT64_C(1)))
+        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
+    int rc = room_for(s, tx, who, FLEXIBLE(struct entry, path, len));
+    if (rc == 0 && tx->nentries >= tx->nbuckets)
+        rc = more_buckets(s, tx);
+    if (rc < 0)
+        return rc;
     struct entry *e = xids_store_get(s, FLEXIBLE(struct entry, path, len));
     if (e == NULL)
         return -XEN_ENOMEM;
@@ -185,6 +222,8 @@ static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **
     *bucket = e;
     append(tx, e);
     tx->nentries++;
+    if (who->usage != NULL && tx->nentries > who->usage->tx_nodes)
+        who->usage->tx_nodes = tx->nentries;
     tx->bytes += FLEXIBLE(struct entry, path, len);
     *entry = e;
     return 0;
@@ -305,10 +344,14 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     if (rc < 0)
         return rc;
     name(tx, e);
-    if ((!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1))) ||
-        full(tx, who, FLEXIBLE(struct op, value, len)))
-        return -XEN_ENOSPC;
+    if (!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1)))
+        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
     op_free(s, tx->pending);
+    tx->pending = NULL;
+    /* The change itself will be about as much again. */
+    rc = room_for(s, tx, who, 2 * FLEXIBLE(struct op, value, len));
+    if (rc < 0)
+        return rc;
     tx->pending = xids_store_get(s, FLEXIBLE(struct op, value, len));
     if (tx->pending == NULL)
         return -XEN_ENOMEM;
@@ -329,7 +372,7 @@ void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, 
     *tx->ops_last = op;
     tx->ops_last = &op->next;
     tx->nops++;
-    tx->bytes += FLEXIBLE(struct op, value, op->len);
+    tx->bytes += op_bytes(op);
     e->event = e->event || done;
     switch (op->kind) {
     case WROTE_VALUE:
@@ -510,7 +553,7 @@ static void come_into_force(struct xids_store *s, struct xids_store_tx *tx)
     s->top = tx->top;
     tx->top = NULL;
     for (uint32_t i = 0; i < tx->counts.n; i++)
-        xids_store_count_add(s, NULL, tx->counts.v[i].domid, tx->counts.v[i].delta);
+        xids_store_count_add(s, NULL, tx->counts.v[i].domid, tx->counts.v[i].delta, tx->counts.v[i].bytes);
     xids_store_gone_move(s, &tx->counts.gone);
     s->version++;
     fire(s, tx, old, s->scratch);
@@ -531,9 +574,13 @@ static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const stru
         tx->version = s->version;
     }
     if (!who->privileged) {
-        int32_t delta = xids_store_count_delta(&tx->counts, who->domid);
-        if (delta > 0 && beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta))
-            return s->gone != NULL ? XIDS_STORE_LATER : -XEN_ENOSPC;
+        const struct count delta = xids_store_count_delta(&tx->counts, who->domid);
+        if (delta.delta > 0 &&
+            beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta.delta))
+            return s->gone != NULL ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_NODES);
+        /* What it holds itself is about to be freed. */
+        if (delta.bytes > 0)
+            return xids_store_room(s, who, delta.bytes, tx->told);
     }
     return 0;
 }

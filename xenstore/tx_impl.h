@@ -38,6 +38,8 @@ struct xids_store_tx {
     struct op *ops, **ops_last;
     struct op *pending;
     uint64_t bytes; /* of entries and operations */
+    uint64_t made;  /* of nodes */
+    uint64_t told;  /* what the owner knows that it holds */
     bool stale;     /* names a domain that has died meanwhile: it has to be done again */
     bool failed;    /* something could not be noted: it must not be put into force */
 };

@@ -60,8 +60,8 @@ static const struct command {
     {"logfile", do_logfile},
 };
 
-const char commands_help[] = "log [on|off|+<switch>|-<switch>]\n"
-                             "logfile <file>\n";
+const char commands_help[] = "log             [on|off|+<switch>|-<switch>]\n"
+                             "logfile         <file>\n";
 
 int commands_run(void *daemon, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
                  unsigned int argc)

@@ -33,9 +33,24 @@ struct xids_store_limits {
     uint32_t node_size; /* 16 + 8 for each permission + value + names of the children with their NULs; bytes */
     uint32_t perms;     /* entries for one node */
     uint32_t tx_nodes;  /* paths that one transaction touches */
+    uint32_t memory;    /* bytes of its nodes, and of what else is held for it */
 };
 
 extern const struct xids_store_limits xids_store_limits_default;
+
+enum xids_store_limit {
+    XIDS_STORE_LIMIT_NODES,
+    XIDS_STORE_LIMIT_NODE_SIZE,
+    XIDS_STORE_LIMIT_PERMS,
+    XIDS_STORE_LIMIT_TX_NODES,
+    XIDS_STORE_LIMIT_MEMORY,
+};
+
+/* What a domain uses of its limits besides the nodes it owns. */
+struct xids_store_usage {
+    uint64_t held;                       /* bytes held for it, but for its nodes: its caller's to count */
+    uint32_t node_size, perms, tx_nodes; /* the most it has had of them */
+};
 
 /* On whose behalf an operation is done. */
 struct xids_store_who {
@@ -43,6 +58,7 @@ struct xids_store_who {
     int32_t target;                         /* the domid whose rights it has as well, or -1 */
     bool privileged;                        /* may do everything, and is bound by no limit */
     const struct xids_store_limits *limits; /* needed unless privileged */
+    struct xids_store_usage *usage;         /* the same */
 };
 
 /* A list of permissions: the first entry names the owner. Entries marked XIDS_STORE_IGNORED have no effect. */
@@ -156,7 +172,9 @@ void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx);
 
 /*
  * Ends a transaction and puts it into force: one event per changed path, in the order in which the transaction first
- * touched them. The transaction is gone whatever it returns. -XEN_EAGAIN: something it read has changed.
+ * touched them. The transaction is gone whatever it returns, but
+ * for XIDS_STORE_LATER. What it holds is among what who->usage says to be held. -XEN_EAGAIN: something it read has
+ * changed.
  */
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
     XIDS_MUST_CHECK;
@@ -174,13 +192,28 @@ bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, cons
  */
 void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid);
 
+/*
+ * By how many bytes a transaction holds more, or less, than when this was asked last; before, it held nothing. That is
+ * what it remembers, and the nodes that it has made or copied. Nodes that its snapshot keeps, but which others have
+ * changed since, are not counted.
+ */
+int64_t xids_store_tx_grown(struct xids_store_tx *tx);
+
 /* ---- domains ---- */
 
-/* The number of nodes in force that a domain owns; and removed ones that xids_store_reap has not come to. */
+/*
+ * The number of nodes in force that a domain owns, and their bytes, each with a list of permissions of its own; and
+ * those of removed ones that xids_store_reap has not come to.
+ */
 uint32_t xids_store_owned(const struct xids_store *s, uint16_t domid);
+uint64_t xids_store_owned_bytes(const struct xids_store *s, uint16_t domid);
 
-/* The number of nodes in force, counted in the same way. */
+/* The number of nodes in force, and the bytes of all, counted in the same way. */
 uint32_t xids_store_nodes(const struct xids_store *s);
+uint64_t xids_store_bytes(const struct xids_store *s);
+
+/* Which limit the last -XEN_ENOSPC was for. */
+enum xids_store_limit xids_store_refused(const struct xids_store *s);
 
 /*
  * A domain has died: removes the nodes it owns with all below, with events, and strikes its entries from the

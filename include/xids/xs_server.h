@@ -30,13 +30,12 @@ struct xids_xs_conn;
 
 /* The limits for one unprivileged domain, 0: none; C xenstored's names and defaults. */
 struct xids_xs_limits {
-    struct xids_store_limits store; /* nodes, node-size, node-permissions, transaction-nodes */
+    struct xids_store_limits store; /* nodes, node-size, node-permissions, transaction-nodes, memory */
     uint32_t watches;
     uint32_t transactions; /* open at a time */
     uint32_t outstanding;  /* answers not fetched */
     uint32_t path_max;     /* bytes, not counting /local/domain/N/ */
-    uint32_t memory;       /* bytes that we hold for the domain */
-    uint32_t soft_memory;  /* the same, but nothing is refused */
+    uint32_t soft_memory;  /* as memory, but nothing is refused */
 };
 
 extern const struct xids_xs_limits xids_xs_limits_default;
@@ -69,8 +68,19 @@ struct xids_xs_host {
      * yet. Asked before the number is introduced again and before rights are given to it. NULL: never.
      */
     bool (*replaced)(void *ctx, struct xids_xs_conn *conn, uint16_t domid);
+    /*
+     * A domain was denied something for the sake of a quota, by C xenstored's names; path is what its request was
+     * about, a string, or NULL. "soft-memory": it was not denied anything, but should be looked at. A guest may cause
+     * as many calls as it likes. NULL: nobody wants to know.
+     */
+    void (*denied)(void *ctx, uint16_t domid, const char *quota, const char *path);
     /* A CONTROL print. NULL: ignored. */
     void (*print)(void *ctx, const char *text, size_t len);
+    /*
+     * CONTROL memreport with the name of a file: adds the text to that file. Its error is the answer. NULL:
+     * -XEN_EINVAL.
+     */
+    int (*report)(void *ctx, const char *file, const char *text, size_t len);
     /*
      * A CONTROL command that the server does not know: argv[0] is its name, argc at most 16. Writes the answer, at most
      * room bytes, and returns its length; a negative errno is the answer. XIDS_XS_LATER: it will be given with

@@ -59,6 +59,24 @@ static bool replaced(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
     return w->replaced[domid];
 }
 
+static void denied(void *ctx, uint16_t domid, const char *quota, const char *path)
+{
+    struct world *w = ctx;
+    w->denials++;
+    (void)snprintf(w->denied, sizeof(w->denied), "%u %s %s", domid, quota, path != NULL ? path : "-");
+}
+
+static int report(void *ctx, const char *file, const char *text, size_t len)
+{
+    struct world *w = ctx;
+    size_t name = strlen(file);
+    ck_assert(name + len < sizeof(w->report) && text[len - 1] == '\n');
+    memcpy(w->report, file, name);
+    memcpy(w->report + name, text, len);
+    w->report[name + len] = '\0';
+    return strcmp(file, "/full") == 0 ? -XEN_ENOSPC : 0;
+}
+
 static int control(void *ctx, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,
                    unsigned int argc)
 {
@@ -83,6 +101,8 @@ static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint1
                                       .notify = notify,
                                       .exists = exists,
                                       .replaced = replaced,
+                                      .denied = denied,
+                                      .report = report,
                                       .control = control,
                                       .ctx = w};
     const struct xids_xs_server_config config = {.alloc = counting_alloc(&w->alloc),
@@ -234,6 +254,31 @@ uint32_t tx_start(struct world *w, struct xids_xs_conn *conn)
     const char *text = ask(w, conn, XS_TRANSACTION_START, "|");
     ck_assert_int_eq(strncmp(text, "start ", 6), 0);
     return (uint32_t)strtoul(text + 6, NULL, 10);
+}
+
+static const char *used_line(struct world *w, uint16_t domid, const char *quota)
+{
+    char payload[32];
+    struct xids_xs_conn *conn = world_socket(w);
+    (void)sprintf(payload, "quota|%u|", domid);
+    const char *text = ask(w, conn, XS_CONTROL, payload);
+    ck_assert_msg(strncmp(text, "control Domain ", 15) == 0, "%s", text);
+    xids_xs_server_disconnect(conn);
+    for (const char *line = text; (line = strchr(line, '\n')) != NULL; line++) {
+        if (strncmp(line + 1, quota, strlen(quota)) == 0 && strchr(" :", line[1 + strlen(quota)]) != NULL)
+            return strchr(line, ':') + 1;
+    }
+    ck_abort_msg("no line of %s in: %s", quota, text);
+}
+
+unsigned long world_used(struct world *w, uint16_t domid, const char *quota)
+{
+    return strtoul(used_line(w, domid, quota), NULL, 10);
+}
+
+unsigned long world_most(struct world *w, uint16_t domid, const char *quota)
+{
+    return strtoul(strstr(used_line(w, domid, quota), "(max") + 4, NULL, 10);
 }
 
 /* ---- rings ---- */

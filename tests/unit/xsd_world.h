@@ -32,7 +32,10 @@ struct world {
     int introduce_error;
     uint16_t privileged;      /* 0, but with world_up_as */
     unsigned int asked_later; /* requests "CONTROL later", which the host does not answer at once */
-    char text[200000];        /* of the last answer */
+    unsigned int denials;
+    char denied[5000]; /* the last: domain, quota and path */
+    char report[5000]; /* the last memreport to a file, and its name */
+    char text[200000]; /* of the last answer */
 };
 
 /* One for each test; world_down checks that nothing is left and the tree is sound. */
@@ -54,6 +57,10 @@ const char *ask(struct world *w, struct xids_xs_conn *conn, uint32_t type, const
 const char *ask_tx(struct world *w, struct xids_xs_conn *conn, uint32_t tx, uint32_t type, const char *payload);
 const char *dom_ask(struct world *w, uint16_t domid, uint32_t type, const char *payload);
 const char *dom_ask_tx(struct world *w, uint16_t domid, uint32_t tx, uint32_t type, const char *payload);
+
+/* What a domain uses of a quota, and the most it has used: as CONTROL shows it. */
+unsigned long world_used(struct world *w, uint16_t domid, const char *quota);
+unsigned long world_most(struct world *w, uint16_t domid, const char *quota);
 
 /* What a connection has heard without asking. */
 const char *heard(struct world *w, struct xids_xs_conn *conn);
