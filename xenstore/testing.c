@@ -170,7 +170,7 @@ static void stop(struct xids_test_store *store)
         return;
     }
     if (store->mode == XIDS_TEST_STORE_THREAD) {
-        pthread_mutex_lock(&store->core->lock);
+        tst_lock(store->core);
         store->core->stop = true;
         tst_wake(store->core);
         pthread_mutex_unlock(&store->core->lock);
@@ -203,7 +203,7 @@ static int call(struct xids_test_store *store, const struct tst_op *op, struct t
 {
     *result = (struct tst_result){0};
     if (store->core != NULL && store->pid == getpid()) {
-        pthread_mutex_lock(&store->core->lock);
+        tst_lock(store->core);
         tst_execute(store->core, op, result);
         tst_wake(store->core);
         pthread_mutex_unlock(&store->core->lock);
@@ -298,9 +298,8 @@ int xids_test_store_run(struct xids_test_store *store, int timeout_ms)
     struct tst_core *core = store->core;
     uint64_t before = core->requests;
     tst_wait(core, timeout_ms);
-    pthread_mutex_lock(&core->lock);
-    while (tst_turn(core))
-        ;
+    tst_lock(core);
+    tst_turns(core);
     pthread_mutex_unlock(&core->lock);
     return (int)(core->requests - before);
 }
@@ -332,7 +331,7 @@ int xids_test_store_ring(struct xids_test_store *store, struct xids_test_store_r
     struct tst_core *core = store->core;
     if (core == NULL || store->pid != getpid())
         return -XEN_ENOSYS;
-    pthread_mutex_lock(&core->lock);
+    tst_lock(core);
     struct tst_domain *d = tst_domain_of(core, domid);
     int rc = d != NULL && d->introduced ? 0 : -XEN_ENOENT;
     if (rc == 0) {

@@ -203,8 +203,7 @@ static int fault_hits(struct tst_core *core, int number)
 
 static int settle(struct tst_core *core)
 {
-    while (tst_turn(core))
-        ;
+    tst_turns(core);
     return (int)tst_held_back(core);
 }
 

@@ -7,6 +7,7 @@
 #define XIDS_XENSTORE_TESTING_IMPL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <xids/store-testing.h>
 
 /* ---- testing_text.c: texts that grow, and the lines of a tree ---- */
@@ -145,6 +146,7 @@ struct tst_fault {
 
 struct tst_core {
     pthread_mutex_t lock;
+    atomic_uint callers; /* who wait for it: they go before the serving thread's next turn */
     struct xids_xs_server *server;
     struct xids_xs_conn *own; /* the harness's own connection, which no fault hits */
     int epoll;
@@ -209,6 +211,10 @@ void tst_execute(struct tst_core *core, const struct tst_op *op, struct tst_resu
 int tst_watch_fd(struct tst_core *core, struct tst_source *source, uint32_t events, bool add);
 /* Does what there is to do; false: there was nothing. The lock is held. */
 bool tst_turn(struct tst_core *core);
+/* Turns until there is nothing to do, or all that was sent before has surely been done. The lock is held. */
+void tst_turns(struct tst_core *core);
+/* The lock, for those who make calls. */
+void tst_lock(struct tst_core *core);
 /* Waits for something to do, at most timeout ms (-1: for ever); the lock is not held. */
 void tst_wait(struct tst_core *core, int timeout);
 /* Serves until told to stop. */

@@ -140,7 +140,7 @@ static int guest_notify(void *ctx, evtchn_port_t port)
     struct tst_domain *d = ctx;
     if (port != TST_GUEST_PORT)
         return -XEN_EINVAL;
-    pthread_mutex_lock(&d->core->lock);
+    tst_lock(d->core);
     d->due = true;
     tst_wake(d->core);
     pthread_mutex_unlock(&d->core->lock);
@@ -151,7 +151,7 @@ static int set_mask(struct tst_domain *d, evtchn_port_t port, bool masked)
 {
     if (port != TST_GUEST_PORT)
         return -XEN_EINVAL;
-    pthread_mutex_lock(&d->core->lock);
+    tst_lock(d->core);
     d->masked = masked;
     set_event(d);
     pthread_mutex_unlock(&d->core->lock);
@@ -179,7 +179,7 @@ static int guest_status(void *ctx, evtchn_port_t port)
     struct tst_domain *d = ctx;
     if (port != TST_GUEST_PORT)
         return XIDS_EVTCHN_CLOSED;
-    pthread_mutex_lock(&d->core->lock);
+    tst_lock(d->core);
     int status = d->introduced ? XIDS_EVTCHN_INTERDOMAIN : XIDS_EVTCHN_UNBOUND;
     pthread_mutex_unlock(&d->core->lock);
     return status;
@@ -189,7 +189,7 @@ static int guest_pending(void *ctx)
 {
     struct tst_domain *d = ctx;
     int port = 0;
-    pthread_mutex_lock(&d->core->lock);
+    tst_lock(d->core);
     if (d->pending && !d->masked) {
         d->pending = false;
         d->masked = true;
@@ -218,9 +218,9 @@ static int left(uint64_t deadline)
 
 static bool has_event(struct tst_domain *d)
 {
-    pthread_mutex_lock(&d->core->lock);
-    while (d->core->manual && tst_turn(d->core))
-        ;
+    tst_lock(d->core);
+    if (d->core->manual)
+        tst_turns(d->core);
     bool yes = d->pending && !d->masked;
     pthread_mutex_unlock(&d->core->lock);
     return yes;

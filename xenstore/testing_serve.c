@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -307,6 +308,23 @@ bool tst_turn(struct tst_core *core)
     return any || core->requests != before;
 }
 
+void tst_turns(struct tst_core *core)
+{
+    /* A turn reads at least a quarter of what a socket can hold, and passes over nobody twice. */
+    unsigned int left = 32;
+    for (const struct tst_client *c = core->clients; c != NULL; c = c->next)
+        left++;
+    while (left > 0 && tst_turn(core))
+        left--;
+}
+
+void tst_lock(struct tst_core *core)
+{
+    atomic_fetch_add(&core->callers, 1);
+    pthread_mutex_lock(&core->lock);
+    atomic_fetch_sub(&core->callers, 1);
+}
+
 /* Milliseconds to the end of the first delay, at most timeout. */
 static int next_end(const struct tst_core *core, int timeout)
 {
@@ -336,6 +354,8 @@ void *tst_serve(void *arg)
     struct tst_core *core = arg;
     bool stop = false;
     while (!stop) {
+        while (atomic_load(&core->callers) > 0)
+            (void)sched_yield();
         pthread_mutex_lock(&core->lock);
         bool any = tst_turn(core);
         stop = core->stop;

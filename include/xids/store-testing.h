@@ -83,7 +83,8 @@ int xids_test_store_open(struct xids_test_store *store, struct xids_xs **xs, dom
 
 /*
  * Returns when all requests sent so far, by any connection or ring, are carried out and what could be sent of the
- * answers and events is: 0, or the number of connections that have more, held back by a fault or not read.
+ * answers and events is, also when some program never stops asking: 0, or the number of connections that have more to
+ * get, held back by a fault or not read.
  */
 int xids_test_store_settle(struct xids_test_store *store) XIDS_MUST_CHECK;
 

@@ -413,6 +413,35 @@ START_TEST(who_does_not_read_is_told_of_and_does_no_harm)
 }
 END_TEST
 
+START_TEST(a_program_that_never_stops_asking_keeps_nobody_waiting)
+{
+    struct xids_test_store *s = store_up((enum xids_test_store_mode)_i, NULL);
+    char path[XIDS_TEST_STORE_PATH_MAX], byte;
+    int started[2];
+    ck_assert_int_eq(xids_test_store_path(s, path, 0), 0);
+    ck_assert_int_eq(pipe(started), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct xids_xs *xs = NULL;
+        int rc = xids_xs_open(&xs, path);
+        for (int i = 0; rc == 0; i++) {
+            rc = xids_xs_mkdir(xs, 0, "/busy");
+            if (i == 10 && write(started[1], "x", 1) != 1)
+                rc = -1;
+        }
+        _exit(0);
+    }
+    ck_assert_int_eq((int)read(started[0], &byte, 1), 1);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_ge(xids_test_store_settle(s), 0);
+    ck_assert_int_eq(xids_test_store_load(s, NULL, "/x = \"1\"\n"), 0);
+    xids_test_store_free(s);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    (void)close(started[0]);
+    (void)close(started[1]);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("testing_life");
@@ -445,6 +474,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, by_hand_nothing_happens_between_turns);
     tcase_add_loop_test(t, only_a_store_turned_by_hand_is_turned_by_hand, 0, SERVED);
     tcase_add_loop_test(t, settled_means_that_all_that_was_sent_is_done, 0, SERVED);
+    tcase_add_loop_test(t, a_program_that_never_stops_asking_keeps_nobody_waiting, 0, SERVED);
     tcase_add_loop_test(t, who_does_not_read_is_told_of_and_does_no_harm, 0, SERVED);
     suite_add_tcase(suite, t);
     return suite;
