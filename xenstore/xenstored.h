@@ -44,7 +44,11 @@ struct daemon {
     uv_loop_t loop;
     struct xids_xs_server *server;
     uv_poll_t listen_poll;
+    uv_timer_t listen_pause;
     int listen_fd;
+    int handed_fd; /* the same when the service manager has opened it, else -1 */
+    bool listen_paused;
+    bool pid_written;
     uv_check_t flush;
     uv_idle_t idle;
     uv_timer_t deadline;
@@ -126,15 +130,27 @@ int commands_run(void *daemon, struct xids_xs_conn *conn, char *answer, size_t r
 /* The number of a socket's connection, in the trace. */
 uint32_t client_number(const struct xids_xs_conn *conn);
 
-/* Listens on d->socket_path. 0 or a negative errno; says why. */
-int socket_open(struct daemon *d);
-void socket_close(struct daemon *d);
+/* A new client on that descriptor, which is its from now on. */
+void client_new(struct daemon *d, int fd);
+void clients_close(struct daemon *d);
 
 /* Tells the server the time. Before each thing that feeds it. */
 void tell_time(struct daemon *d);
 
 /* Writes what there is for whom, and sees to work put off. After each thing that fed the server. */
 void flush_output(struct daemon *d);
+
+/* ---- xenstored_listen.c ---- */
+
+/* The listening socket that systemd has opened for this process, or -1. Before it forks. */
+int socket_handed_over(void);
+
+/* Listens on d->handed_fd, else on d->socket_path. 0 or a negative errno; says why. */
+int socket_open(struct daemon *d);
+/* With its clients. */
+void socket_close(struct daemon *d);
+/* A descriptor has become free. */
+void socket_resume(struct daemon *d);
 
 /* ---- xenstored_control.c ---- */
 int control_open(struct daemon *d);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -36,6 +37,16 @@ static void notify_manager(const char *state)
     socklen_t addr_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
     (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr, addr_len);
     (void)close(fd);
+}
+
+/* A descriptor for each client: as many as we may have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Goes into the background. The parent stays until the child serves, and returns how it went; the child gets the
@@ -77,13 +88,14 @@ static void say_ready(int fd)
     (void)close(fd);
 }
 
-static int write_pid_file(const struct daemon *d)
+static int write_pid_file(struct daemon *d)
 {
     const char *path = d->options->pid_file;
     if (path == NULL)
         return 0;
     FILE *f = fopen(path, "we");
     int rc = f == NULL || fprintf(f, "%ld\n", (long)getpid()) < 0 ? -errno : 0;
+    d->pid_written = f != NULL;
     if (f != NULL && fclose(f) != 0 && rc == 0)
         rc = -errno;
     if (rc < 0)
@@ -208,14 +220,14 @@ static void stop(struct daemon *d)
     (void)uv_run(&d->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&d->loop);
     xids_xs_server_free(d->server);
-    if (d->options->pid_file != NULL)
+    if (d->pid_written)
         (void)unlink(d->options->pid_file);
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
-    struct daemon d = {.options = &o, .listen_fd = -1};
+    struct daemon d = {.options = &o, .listen_fd = -1, .handed_fd = -1};
     int rc = options_parse(&o, argc, argv);
     if (rc >= 0) {
         options_free(&o);
@@ -232,6 +244,8 @@ int main(int argc, char **argv)
     d.socket_path = path;
     (void)signal(SIGPIPE, SIG_IGN);
     log_open(o.log_level, false);
+    d.handed_fd = socket_handed_over();
+    raise_descriptors();
     int ready_fd = o.foreground ? -1 : background();
     rc = start(&d);
     if (rc < 0) {

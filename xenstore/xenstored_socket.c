@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The unix socket. Each wake-up reads once, as much as there is, lets the server carry out what it will and writes once
- * for every connection that has got something. What was put off is done between the wake-ups, a slice for each time
- * that all who have something to say were asked.
+ * The unix socket's clients. Each wake-up reads once, as much as there is, lets the server carry out what it will and
+ * writes once for every connection that has got something. What was put off is done between the wake-ups, a slice for
+ * each time that all who have something to say were asked.
  */
 #include "config.h"
 
@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "xenstore/xenstored.h"
@@ -38,6 +36,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct client *c = handle->data;
     (void)close(c->fd);
+    socket_resume(c->daemon);
     free(c->rest);
     free(c);
 }
@@ -243,17 +242,10 @@ void flush_output(struct daemon *d)
     wait_until_deadline(d);
 }
 
-/* ---- listening ---- */
+/* ---- coming and going ---- */
 
-static void on_connection(uv_poll_t *poll, int status, int events)
+void client_new(struct daemon *d, int fd)
 {
-    struct daemon *d = poll->data;
-    (void)events;
-    if (status < 0)
-        return;
-    int fd = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
     struct client *c = calloc(1, sizeof(*c));
     if (c == NULL || xids_xs_server_connect(d->server, &c->conn, c) < 0) {
         log_limited(LOG_LEVEL_ERROR, "out of memory for a new connection");
@@ -275,66 +267,6 @@ static void on_connection(uv_poll_t *poll, int status, int events)
     wait_for(c, UV_READABLE);
 }
 
-/* A socket that nobody answers on is left from before; one that somebody does is not ours to take. */
-static int clear_stale(const struct sockaddr_un *addr)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ? -EADDRINUSE : 0;
-    if (rc == 0 && errno == ECONNREFUSED && unlink(addr->sun_path) < 0 && errno != ENOENT)
-        rc = -errno;
-    (void)close(fd);
-    return rc;
-}
-
-/* Makes the folders above the socket, as C xenstored does for its run directory. */
-static void make_folders(const char *path)
-{
-    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    for (size_t i = 1; path[i] != '\0' && i < sizeof(folder); i++) {
-        if (path[i] != '/')
-            continue;
-        memcpy(folder, path, i);
-        folder[i] = '\0';
-        (void)mkdir(folder, 0755);
-    }
-}
-
-int socket_open(struct daemon *d)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    d->listen_fd = -1;
-    if (strlen(d->socket_path) >= sizeof(addr.sun_path)) {
-        log_msg(LOG_LEVEL_ERROR, "%s: the path is too long for a socket", d->socket_path);
-        return -ENAMETOOLONG;
-    }
-    strcpy(addr.sun_path, d->socket_path);
-    make_folders(d->socket_path);
-    int rc = clear_stale(&addr);
-    if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->socket_path,
-                rc == -EADDRINUSE ? "another xenstored is answering there" : strerror(-rc));
-        return rc;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0177); /* nobody else may connect, not for a moment */
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, SOMAXCONN) < 0)
-        rc = -errno;
-    (void)umask(mask);
-    if (rc == 0)
-        rc = uv_poll_init(&d->loop, &d->listen_poll, fd);
-    if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "%s: %s", d->socket_path, strerror(-rc));
-        if (fd >= 0)
-            (void)close(fd);
-        return rc;
-    }
-    d->listen_fd = fd;
-    d->listen_poll.data = d;
-    return uv_poll_start(&d->listen_poll, UV_READABLE, on_connection);
-}
-
 static void close_client(uv_handle_t *handle, void *arg)
 {
     (void)arg;
@@ -342,13 +274,7 @@ static void close_client(uv_handle_t *handle, void *arg)
         client_close(handle->data);
 }
 
-void socket_close(struct daemon *d)
+void clients_close(struct daemon *d)
 {
-    if (d->listen_fd < 0)
-        return;
     uv_walk(&d->loop, close_client, NULL);
-    uv_close((uv_handle_t *)&d->listen_poll, NULL);
-    (void)close(d->listen_fd);
-    (void)unlink(d->socket_path);
-    d->listen_fd = -1;
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# What makes xids-xenstored a daemon that can be lived with: its trace and the replay of it, its sandbox. Clients are Debian's
+# What makes xids-xenstored a daemon that can be lived with: its trace and the replay of it, its sandbox,
+# what it does with many clients, and how it is started. Clients are Debian's
 # unmodified tools. Speaks TAP.
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
@@ -150,6 +151,93 @@ else
     tap_ok "and a trace can be begun any time" control logfile "$work/third"
     tap_ok "it ends too" stop
 fi
+
+# ---- many clients ----
+
+crowd=$XIDS_BUILDDIR/tests/interop/crowd
+# calm: it sleeps, each of the times that we look.
+calm() {
+    local i
+    for ((i = 0; i < 20; i++)); do
+        grep -q '^State:.S' "/proc/$(cat "$work/pid")/status" || return 1
+    done
+}
+# More clients than descriptors: the last ones wait, and are served when others go.
+# shellcheck disable=SC2317 # called through tap_ok
+more_than_descriptors() {
+    local status=0
+    rm -f "$work/go" && mkfifo "$work/go"
+    "$crowd" 100 80 <"$work/go" >"$work/crowd" 2>&1 &
+    local crowd_pid=$!
+    exec 8>"$work/go"
+    eventually contains "$work/crowd" waiting && eventually contains "$work/log" "no more connections for now" &&
+        eventually calm || status=1
+    echo >&8
+    exec 8>&-
+    wait "$crowd_pid" || status=1
+    [ "$(grep -c "no more connections" "$work/log")" -le 20 ] || status=1
+    return "$status"
+}
+# shellcheck disable=SC2317
+with_descriptors() {
+    local most=$1
+    shift
+    (ulimit -n "$most" && start "$@")
+}
+# The second of two must not take anything from the first.
+# shellcheck disable=SC2317
+started_twice() {
+    local pid
+    pid=$(cat "$work/pid")
+    exits 1 "$daemon" -D -N -F "$work/pid" && prints "$pid" cat "$work/pid" && write /still/there 1
+}
+# Ten at once: one serves, nine say why not.
+# shellcheck disable=SC2317
+race() {
+    local i pids=() failed=0
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        "$daemon" -D -N -F "$work/pid.$i" </dev/null >"$work/race.$i" 2>&1 &
+        pids+=($!)
+    done
+    others_have_ended() {
+        local alive=0 p
+        for p in "${pids[@]}"; do
+            gone "$p" || alive=$((alive + 1))
+        done
+        [ "$alive" -eq 1 ]
+    }
+    eventually others_have_ended || failed=1
+    prints 9 sh -c "cat '$work'/race.* | grep -c 'another xenstored is answering'" || failed=1
+    prints 1 sh -c "ls '$work'/pid.* | wc -l" || failed=1
+    write /race/won 1 || failed=1
+    kill "${pids[@]}" 2>/dev/null
+    wait
+    return "$failed"
+}
+tap_ok "it starts with few descriptors" with_descriptors 64
+tap_ok "clients beyond them wait, without keeping it busy, and are served when others go" more_than_descriptors
+tap_ok "a second daemon changes nothing of the first" started_twice
+tap_ok "it ends" stop
+tap_ok "of ten that start at once one serves" race
+if [ "$(ulimit -H -n)" = unlimited ] || [ "$(ulimit -H -n)" -ge 10100 ]; then
+    tap_ok "it starts with many" start
+    tap_ok "ten thousand clients are served" "$crowd" 10000
+    tap_ok "it ends with them gone" stop
+else
+    tap_skip "ten thousand clients" "the limit of descriptors is $(ulimit -H -n)"
+fi
+
+# ---- a socket that is handed over ----
+
+# As systemd does: the socket is there before the daemon, and stays after it.
+# shellcheck disable=SC2317
+handed_over() {
+    "$XIDS_BUILDDIR/tests/interop/hand_over" "$work/handed" "$daemon" -D -N -F "$work/pid" </dev/null >"$work/log" 2>&1 &
+    local pid=$!
+    XENSTORED_PATH=$work/handed eventually write /handed/over 1 || { cat "$work/log"; return 1; }
+    prints "$pid" cat "$work/pid" && stop TERM && wait "$pid" && [ -S "$work/handed" ] && [ ! -e "$XENSTORED_PATH" ]
+}
+tap_ok "it serves a socket that was opened for it, and leaves it there" handed_over
 
 # A machine with guests that come, ask, and die, under a daemon that traces from its start.
 unset XENSTORED_PATH
