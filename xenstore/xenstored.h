@@ -93,6 +93,10 @@ uint64_t log_dropped(void);
 /* "NAME=NUMBER", by C xenstored's names; soft: the limits that are only warned of. False: not one of them. */
 bool quota_option(struct xids_xs_limits *limits, const char *text, bool soft);
 
+/* As in struct xids_xs_host. What is denied is logged, for a domain once in a while. */
+void quota_denied(void *daemon, uint16_t domid, const char *quota, const char *path);
+int quota_report(void *daemon, const char *file, const char *text, size_t len);
+
 /* ---- xenstored_trace.c: 0 or a negative errno; why is logged ---- */
 
 extern const uint32_t tracing_switches_default;

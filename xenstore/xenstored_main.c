@@ -174,7 +174,12 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static int start(struct daemon *d)
 {
-    struct xids_xs_host host = {.print = print, .control = commands_run, .control_help = commands_help, .ctx = d};
+    struct xids_xs_host host = {.denied = quota_denied,
+                                .print = print,
+                                .report = quota_report,
+                                .control = commands_run,
+                                .control_help = commands_help,
+                                .ctx = d};
     int rc = uv_loop_init(&d->loop);
     if (rc < 0)
         return rc;
