@@ -112,6 +112,8 @@ struct turns {
     struct turn_list refused, refused_guests;
     /* because they would make untrue what the reader was told, or would have */
     struct turn_list disturbing, again;
+    /* and guests whose requests are not carried out yet, because they would change nodes */
+    struct turn_list changing;
 };
 
 struct forgotten {
@@ -324,6 +326,9 @@ void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t);
  */
 #define XIDS_XS_HELD 2
 int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id);
+
+/* A guest's request would change nodes: true when it has to wait for a turn's end. Then it is carried out anew. */
+bool xids_xs_turn_waits(struct xids_xs_conn *conn);
 
 /* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
 void xids_xs_turn_drop(struct xids_xs_conn *conn);

@@ -377,6 +377,11 @@ static const struct op {
     [XIDS_XS_SET_QUOTA] = {xids_xs_op_set_quota, true, false},
 };
 
+static bool changes_nodes(uint32_t type)
+{
+    return type == XS_WRITE || type == XS_MKDIR || type == XS_RM || type == XS_SET_PERMS;
+}
+
 /* The host's word before a request is carried out. */
 static int host_refuses(struct request *r)
 {
@@ -416,6 +421,10 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
     int refused = conn->repeat ? 0 : announce(&r);
     if (refused < 0)
         rc = refused;
+    if (rc == 0 && r.tx == NULL && changes_nodes(msg->type) && xids_xs_turn_waits(conn)) {
+        conn->repeat = true;
+        return false;
+    }
     if (rc == 0) {
         rc = op->run(&r);
         if (r.tx != NULL)

@@ -9,8 +9,9 @@
  * from.
  *
  * Nobody waits for ever, and no two for each other: the connection whose turn it is never waits, and all others wait
- * for it alone. A turn has an end by the clock, and so has each wait. Plain requests never wait, and may well be what
- * refuses the transaction that has precedence. Guests get turns against guests alone.
+ * for it alone. A turn has an end by the clock, and so has each wait. Plain requests do not wait, and may well be what
+ * refuses the transaction that has precedence; but while it is a privileged connection's, guests' changes wait. Guests
+ * get turns against guests alone.
  */
 #include "xenstore/server_impl.h"
 
@@ -105,6 +106,11 @@ static void take_turn(struct turns *u)
         list_remove(c);
         list_insert(&u->again, c);
     }
+    while (u->changing.first != NULL) {
+        struct xids_xs_conn *c = u->changing.first;
+        list_remove(c);
+        xids_xs_look_again(c);
+    }
 }
 
 /* Whoever has waited longest is next; guests when nobody else is there. */
@@ -132,6 +138,20 @@ void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t)
         return;
     take_turn(u);
     next_turn(u);
+}
+
+/* Else a guest that writes without end what a toolstack reads would refuse it for ever. */
+bool xids_xs_turn_waits(struct xids_xs_conn *conn)
+{
+    struct turns *u = &conn->server->turns;
+    if (conn->who.privileged || u->reader == NULL || !u->holder->who.privileged)
+        return false;
+    if (!conn->repeat)
+        conn->held.until = u->now + HOLD_MS;
+    if (conn->held.until <= u->now)
+        return false;
+    list_insert(&u->changing, conn);
+    return true;
 }
 
 void xids_xs_turn_drop(struct xids_xs_conn *conn)

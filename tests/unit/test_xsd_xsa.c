@@ -67,6 +67,43 @@ START_TEST(xsa_206_writes_elsewhere_refuse_no_transaction)
 }
 END_TEST
 
+/* It also writes what a toolstack reads, whenever it can. Once refused, the toolstack comes first. */
+START_TEST(xsa_206_writes_refuse_no_toolstack_for_ever)
+{
+    unsigned int refused = 0;
+    world_home(w, 1);
+    EXPECT(c, XS_WRITE, "/tool/a|1", "write OK|");
+    for (int i = 0; i < 200; i++) {
+        xids_xs_server_time(w->server, (uint64_t)i);
+        uint32_t tx = tx_start(w, c);
+        (void)dom_ask(w, 1, XS_WRITE, i % 2 == 0 ? "x|1" : "x|2");
+        (void)ask_tx(w, c, tx, XS_READ, "/local/domain/1/x|");
+        (void)dom_ask(w, 1, XS_WRITE, i % 2 == 0 ? "x|3" : "x|4");
+        EXPECT_TX(c, tx, XS_WRITE, "/tool/a|2", "write OK|");
+        refused += strcmp(ask_tx(w, c, tx, XS_TRANSACTION_END, "T|"), "end OK|") != 0;
+        /* The guest is served as well. */
+        while (xids_xs_server_idle(w->server, 100)) {
+        }
+        (void)dom_heard(w, 1);
+    }
+    ck_assert_uint_le(refused, 100);
+    DOM_EXPECT(1, XS_WRITE, "x|5", "write OK|");
+    /* A toolstack that falls asleep in its transaction does not stop it for long. */
+    uint32_t tx = tx_start(w, c);
+    EXPECT_TX(c, tx, XS_READ, "/local/domain/1/x|", "read 5");
+    EXPECT_TX(c, tx, XS_WRITE, "/tool/a|3", "write OK|");
+    DOM_EXPECT(1, XS_WRITE, "x|6", "write OK|");
+    EXPECT_TX(c, tx, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+    tx = tx_start(w, c);
+    DOM_EXPECT(1, XS_WRITE, "x|7", "");
+    DOM_EXPECT(1, XS_READ, "x|", "");
+    xids_xs_server_time(w->server, 260);
+    while (xids_xs_server_idle(w->server, 100)) {
+    }
+    ck_assert_str_eq(dom_heard(w, 1), "write OK|\nread 7");
+}
+END_TEST
+
 /* A stub domain holds its target's connection; when both died at once it was unlinked twice. */
 START_TEST(xsa_233_a_stub_domain_and_its_target_die_together)
 {
@@ -290,6 +327,7 @@ Suite *xids_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, xsa_115_no_events_without_the_right_to_read);
     tcase_add_test(t, xsa_206_writes_elsewhere_refuse_no_transaction);
+    tcase_add_test(t, xsa_206_writes_refuse_no_toolstack_for_ever);
     tcase_add_loop_test(t, xsa_233_a_stub_domain_and_its_target_die_together, 0, 4);
     tcase_add_test(t, xsa_272_the_limit_of_nodes_holds);
     tcase_add_test(t, xsa_322_a_new_domain_has_no_rights_of_the_last_one);
