@@ -4,7 +4,8 @@
 
 #define ROTL(v, n) (((v) << (n)) | ((v) >> (64 - (n))))
 
-static void sip_round(uint64_t v[4])
+/* Inlined, the state stays in registers. */
+static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
 {
     v[0] += v[1];
     v[2] += v[3];

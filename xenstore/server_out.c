@@ -23,6 +23,12 @@ size_t xids_xs_out_rest(const struct out *o)
     return at - o->start;
 }
 
+static void flush_pending(struct xids_xs_conn *conn)
+{
+    if (conn->pending != NULL || conn->overflow != NULL)
+        xids_xs_out_flush_pending(conn);
+}
+
 /* Makes room for so many more bytes. */
 int xids_xs_out_reserve(struct xids_xs_conn *conn, size_t room)
 {
@@ -103,7 +109,7 @@ size_t xids_xs_server_output(struct xids_xs_conn *conn, const void **bytes)
 {
     /* Events wait without anything before them only when there was no memory. */
     if (held(&conn->out) == 0)
-        xids_xs_out_flush_pending(conn);
+        flush_pending(conn);
     *bytes = held(&conn->out) > 0 ? conn->out.bytes + conn->out.start : NULL;
     return held(&conn->out);
 }
@@ -142,7 +148,7 @@ void xids_xs_server_sent(struct xids_xs_conn *conn, size_t count)
     charge(conn, -(int64_t)count);
     if (is_counted(conn))
         note_fetched(conn);
-    xids_xs_out_flush_pending(conn);
+    flush_pending(conn);
     if (held(o) == 0)
         release(conn);
 }

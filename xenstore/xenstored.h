@@ -8,6 +8,7 @@
 
 #include "xenstore/trace.h"
 
+struct client;
 struct domains;
 struct tracing;
 
@@ -49,7 +50,8 @@ struct daemon {
     int handed_fd; /* the same when the service manager has opened it, else -1 */
     bool listen_paused;
     bool pid_written;
-    uv_check_t flush;
+    uv_check_t linger;
+    bool served; /* clients, in this turn of the loop */
     uv_idle_t idle;
     uv_timer_t deadline;
     uv_signal_t term, interrupt;
@@ -60,6 +62,8 @@ struct daemon {
     struct tracing *tracing;
     struct domains *domains; /* NULL with --no-domain-init */
     uint64_t accepted;
+    struct client **clients; /* by their sockets' descriptors */
+    size_t clients_room;
 };
 
 /* The exit status for a command line that is wrong. */
@@ -141,6 +145,9 @@ void clients_close(struct daemon *d);
 /* Tells the server the time. Before each thing that feeds it. */
 void tell_time(struct daemon *d);
 
+/* An event of a client's socket, by epoll's bits. False: it is no client's, or one for the loop; nothing was done. */
+bool socket_event(struct daemon *d, int fd, uint32_t events);
+
 /* Writes what there is for whom, and sees to work put off. After each thing that fed the server. */
 void flush_output(struct daemon *d);
 
@@ -155,6 +162,11 @@ int socket_open(struct daemon *d);
 void socket_close(struct daemon *d);
 /* A descriptor has become free. */
 void socket_resume(struct daemon *d);
+
+/* ---- xenstored_linger.c ---- */
+
+/* Serves clients without a whole turn of the loop for each of their requests. 0 or a negative errno. */
+int linger_open(struct daemon *d);
 
 /* ---- xenstored_control.c ---- */
 int control_open(struct daemon *d);

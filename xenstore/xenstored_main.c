@@ -186,6 +186,9 @@ static int start(struct daemon *d)
     (void)uv_idle_init(&d->loop, &d->idle);
     (void)uv_timer_init(&d->loop, &d->deadline);
     d->idle.data = d->deadline.data = d;
+    rc = linger_open(d);
+    if (rc < 0)
+        return rc;
     (void)uv_signal_init(&d->loop, &d->term);
     (void)uv_signal_init(&d->loop, &d->interrupt);
     d->term.data = d->interrupt.data = d;
@@ -224,6 +227,7 @@ static void stop(struct daemon *d)
     uv_walk(&d->loop, close_rest, NULL);
     (void)uv_run(&d->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&d->loop);
+    free(d->clients);
     xids_xs_server_free(d->server);
     if (d->pid_written)
         (void)unlink(d->options->pid_file);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,6 +50,7 @@ static void client_close(struct client *c)
     tracing_note(c->daemon, TRACE_DISCONNECT, c->number, 0, 0);
     xids_xs_server_disconnect(c->conn);
     c->conn = NULL;
+    c->daemon->clients[c->fd] = NULL;
     (void)uv_poll_stop(&c->poll);
     uv_close((uv_handle_t *)&c->poll, on_closed);
 }
@@ -176,6 +178,26 @@ static bool client_resume(struct client *c)
     return true;
 }
 
+static void write_ready(struct daemon *d)
+{
+    struct xids_xs_conn *conn;
+    while ((conn = xids_xs_server_ready(d->server)) != NULL) {
+        struct client *c = xids_xs_conn_data(conn);
+        if (client_write(c) && client_resume(c))
+            client_rearm(c);
+    }
+}
+
+static void serve(struct client *c, bool readable, bool writable)
+{
+    struct daemon *d = c->daemon;
+    if (writable && client_write(c) && client_resume(c))
+        client_rearm(c);
+    if (!c->closing && readable)
+        client_read(c);
+    write_ready(d);
+}
+
 static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct client *c = poll->data;
@@ -184,12 +206,19 @@ static void on_event(uv_poll_t *poll, int status, int events)
     if (status < 0 || (events & UV_DISCONNECT) != 0) {
         client_close(c);
     } else {
-        if ((events & UV_WRITABLE) != 0 && client_write(c) && client_resume(c))
-            client_rearm(c);
-        if (!c->closing && (events & UV_READABLE) != 0)
-            client_read(c);
+        serve(c, (events & UV_READABLE) != 0, (events & UV_WRITABLE) != 0);
+        d->served = true;
     }
     flush_output(d);
+}
+
+bool socket_event(struct daemon *d, int fd, uint32_t events)
+{
+    struct client *c = (size_t)fd < d->clients_room ? d->clients[fd] : NULL;
+    if (c == NULL || (events & (EPOLLIN | EPOLLOUT)) == 0 || (events & EPOLLERR) != 0)
+        return false;
+    serve(c, (events & EPOLLIN) != 0, (events & EPOLLOUT) != 0);
+    return true;
 }
 
 /* Once in each turn of the loop, while there is work put off. */
@@ -222,16 +251,6 @@ static void wait_until_deadline(struct daemon *d)
         (void)uv_timer_start(&d->deadline, on_deadline, at > now ? at - now : 0, 0);
 }
 
-static void write_ready(struct daemon *d)
-{
-    struct xids_xs_conn *conn;
-    while ((conn = xids_xs_server_ready(d->server)) != NULL) {
-        struct client *c = xids_xs_conn_data(conn);
-        if (client_write(c) && client_resume(c))
-            client_rearm(c);
-    }
-}
-
 void flush_output(struct daemon *d)
 {
     write_ready(d);
@@ -244,10 +263,25 @@ void flush_output(struct daemon *d)
 
 /* ---- coming and going ---- */
 
+/* A place in the table for a descriptor. */
+static int reserve_place(struct daemon *d, int fd)
+{
+    if ((size_t)fd < d->clients_room)
+        return 0;
+    size_t room = ((size_t)fd | 63) + 1;
+    struct client **clients = realloc(d->clients, room * sizeof(struct client *));
+    if (clients == NULL)
+        return -ENOMEM;
+    memset(clients + d->clients_room, 0, (room - d->clients_room) * sizeof(struct client *));
+    d->clients = clients;
+    d->clients_room = room;
+    return 0;
+}
+
 void client_new(struct daemon *d, int fd)
 {
     struct client *c = calloc(1, sizeof(*c));
-    if (c == NULL || xids_xs_server_connect(d->server, &c->conn, c) < 0) {
+    if (c == NULL || reserve_place(d, fd) < 0 || xids_xs_server_connect(d->server, &c->conn, c) < 0) {
         log_limited(LOG_LEVEL_ERROR, "out of memory for a new connection");
         free(c);
         (void)close(fd);
@@ -262,6 +296,7 @@ void client_new(struct daemon *d, int fd)
         return;
     }
     c->poll.data = c;
+    d->clients[fd] = c;
     c->number = TRACE_SOCKET + (uint32_t)d->accepted++;
     tracing_note(d, TRACE_CONNECT, c->number, 0, 0);
     wait_for(c, UV_READABLE);
