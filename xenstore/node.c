@@ -68,6 +68,7 @@ void xids_store_node_unref(struct xids_store *s, struct xids_store_node *n)
 bool xids_store_reap(struct xids_store *s, unsigned int max)
 {
     (void)xids_store_settle(s, max);
+    xids_store_tx_reap(s, max);
     while (s->dead != NULL && max-- > 0) {
         struct xids_store_node *n = s->dead;
         s->dead = (struct xids_store_node *)(uintptr_t)n->seq;
@@ -82,7 +83,7 @@ bool xids_store_reap(struct xids_store *s, unsigned int max)
 
 bool xids_store_busy(const struct xids_store *s)
 {
-    return s->gone != NULL || s->dead != NULL;
+    return s->gone != NULL || s->over != NULL || s->dead != NULL;
 }
 
 static void share(struct xids_store_node *n)

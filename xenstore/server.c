@@ -64,6 +64,8 @@ void xids_xs_server_free(struct xids_xs_server *s)
         xids_xs_conn_free(s->sockets);
     while (s->rings != NULL)
         xids_xs_conn_free(s->rings);
+    while (s->stale != NULL)
+        xids_xs_watch_reap(s, UINT32_MAX);
     xids_xs_early_free_all(s);
     while (s->forgotten != NULL) {
         struct forgotten *f = s->forgotten;
@@ -188,9 +190,9 @@ static void drop_partial(struct xids_xs_conn *conn)
 /* Everything that a connection holds, but for itself. */
 void xids_xs_conn_reset(struct xids_xs_conn *conn)
 {
-    xids_xs_out_free(conn); /* first, so that the watches have nothing waiting that would have to be looked for */
     xids_xs_turn_drop(conn);
     xids_xs_watch_remove_all(conn);
+    xids_xs_out_free(conn);
     xids_xs_drop_transactions(conn);
     drop_partial(conn);
     conn->later = conn->repeat = false;
@@ -211,7 +213,9 @@ void xids_xs_conn_free(struct xids_xs_conn *conn)
         conn->next->prev = conn->prev;
     *(conn->ring ? &s->stats.domains : &s->stats.sockets) -= 1;
     xids_xs_put(s, conn->forgotten, sizeof(*conn->forgotten));
-    xids_xs_put(s, conn, sizeof(*conn));
+    conn->dead = true;
+    if (!conn->waits_reaping)
+        xids_xs_put(s, conn, sizeof(*conn));
 }
 
 int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data)

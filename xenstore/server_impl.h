@@ -74,6 +74,7 @@ struct watch {
     struct watch *overflow_next;
     struct pending *pending; /* events that wait for room */
     uint64_t seq;
+    uint32_t epoch;  /* its connection's, else it is gone and only to be freed */
     int32_t depth;   /* levels below that count, or -1: all */
     uint16_t prefix; /* bytes of the path that a relative watch does not see */
     uint16_t path_len;
@@ -155,8 +156,15 @@ struct xids_xs_conn {
     struct pending *pending, **pending_last;
     struct watch *overflow, **overflow_last;
     /* what it holds */
-    struct watch *watches;
+    struct watch *watches, *watches_last;
     uint32_t nwatches;
+    uint32_t epoch; /* of the watches: a new one when all are removed */
+    /* removed all at once, and still to be freed: watches, and events that waited for them */
+    struct watch *stale, *stale_last;
+    struct pending *stale_pending, **stale_pending_last;
+    struct xids_xs_conn *stale_next; /* of those that have any */
+    bool waits_reaping;
+    bool dead; /* and then freed itself */
     struct transaction *transactions;
     uint32_t ntransactions, next_tx;
     /* the end of a transaction that is held back */
@@ -202,6 +210,7 @@ struct xids_xs_server {
     struct xids_xs_server_stats stats;
     struct forgotten *forgotten; /* domains whose nodes are still to be removed */
     struct xids_xs_conn *again, *again_last;
+    struct xids_xs_conn *stale; /* connections with watches to be freed */
     uint64_t cost;
     struct turns turns;
     struct out spare; /* a buffer for the next who needs one */
@@ -248,6 +257,9 @@ void xids_xs_event(struct watch *w, const char *path, size_t len);
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn);
 size_t xids_xs_out_rest(const struct out *o);
 void xids_xs_out_free(struct xids_xs_conn *conn);
+/* Events that wait for a connection: taken away; and one that was taken away freed, false: there is none. */
+void xids_xs_out_take_pending(struct xids_xs_conn *conn);
+bool xids_xs_out_reap_pending(struct xids_xs_conn *conn);
 void xids_xs_watch_forget_pending(struct watch *w);
 void xids_xs_mark_ready(struct xids_xs_conn *conn);
 void xids_xs_unmark_ready(struct xids_xs_conn *conn);
@@ -260,6 +272,8 @@ int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path
 void xids_xs_watch_remove_all(struct xids_xs_conn *conn);
 /* What a watch costs, with its path as if nobody else watched it. */
 size_t xids_xs_watch_cost(const struct watch *w);
+/* Frees at most so many watches, and events that waited, of those removed all at once. */
+void xids_xs_watch_reap(struct xids_xs_server *s, unsigned int max);
 void xids_xs_fire(void *ctx, const struct xids_store_event *event);
 void xids_xs_fire_special(struct xids_xs_server *s, const char *name, uint16_t domid, bool plain, bool with_domid);
 void xids_xs_watch_free_all(struct xids_xs_server *s);

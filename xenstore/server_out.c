@@ -334,17 +334,31 @@ static void pending_free(struct pending *p)
 
 void xids_xs_out_free(struct xids_xs_conn *conn)
 {
-    while (conn->pending != NULL) {
-        struct pending *p = conn->pending;
-        conn->pending = p->next;
-        pending_free(p);
+    release(conn);
+}
+
+/* None of the connection's watches is in force any more: they need not know. */
+void xids_xs_out_take_pending(struct xids_xs_conn *conn)
+{
+    if (conn->pending != NULL) {
+        *(conn->stale_pending != NULL ? conn->stale_pending_last : &conn->stale_pending) = conn->pending;
+        conn->stale_pending_last = conn->pending_last;
+        conn->pending = NULL;
     }
     conn->pending_last = &conn->pending;
-    for (struct watch *w = conn->overflow; w != NULL; w = w->overflow_next)
-        w->overflow = false;
     conn->overflow = NULL;
     conn->overflow_last = &conn->overflow;
-    release(conn);
+}
+
+bool xids_xs_out_reap_pending(struct xids_xs_conn *conn)
+{
+    struct pending *p = conn->stale_pending;
+    if (p == NULL)
+        return false;
+    conn->stale_pending = p->next;
+    charge(conn, -(int64_t)FLEXIBLE(struct pending, path, p->len));
+    xids_xs_put(conn->server, p, FLEXIBLE(struct pending, path, p->len));
+    return true;
 }
 
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn)

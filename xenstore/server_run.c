@@ -90,7 +90,8 @@ static void serve(struct xids_xs_conn *conn)
 
 bool xids_xs_server_busy(const struct xids_xs_server *s)
 {
-    return s->again != NULL || s->forgotten != NULL || xids_store_busy(s->store) || xids_xs_turn_busy(s);
+    return s->again != NULL || s->forgotten != NULL || s->stale != NULL || xids_store_busy(s->store) ||
+           xids_xs_turn_busy(s);
 }
 
 bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max)
@@ -99,6 +100,7 @@ bool xids_xs_server_idle(struct xids_xs_server *s, unsigned int max)
         serve(s->again);
     xids_xs_turn_idle(s);
     (void)xids_xs_forget_some(s, max);
+    xids_xs_watch_reap(s, max);
     (void)xids_store_reap(s->store, max);
     return xids_xs_server_busy(s);
 }

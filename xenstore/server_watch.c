@@ -5,6 +5,9 @@
  */
 #include "xenstore/server_impl.h"
 
+/* Watches freed along with a request that removes all of a connection: more than enough for most. */
+#define REAP_AT_ONCE 256u
+
 /* ---- the tree of paths ---- */
 
 static struct watch_node *child_of(const struct watch_node *n, uint32_t hash, const char *name, uint32_t len)
@@ -89,12 +92,18 @@ static struct watch_node *make_node(struct xids_xs_server *s, const struct xids_
 
 /* ---- watches ---- */
 
+/* Not removed with all others of its connection. */
+static bool in_force(const struct watch *w)
+{
+    return w->epoch == w->conn->epoch;
+}
+
 static struct watch *find_watch(const struct watch_node *n, const struct xids_xs_conn *conn,
                                 const struct xids_xswire_str *token)
 {
     struct watch *w = n != NULL ? n->watches : NULL;
-    while (w != NULL &&
-           (w->conn != conn || w->token_len != token->len || __builtin_memcmp(w->token, token->s, token->len) != 0))
+    while (w != NULL && (w->conn != conn || !in_force(w) || w->token_len != token->len ||
+                         __builtin_memcmp(w->token, token->s, token->len) != 0))
         w = w->next;
     return w;
 }
@@ -158,6 +167,7 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
                         .prev = n->watches_last,
                         .conn_next = conn->watches,
                         .seq = ++s->watch_seq,
+                        .epoch = conn->epoch,
                         .depth = depth,
                         .prefix = (uint16_t)prefix,
                         .token_len = (uint16_t)token->len};
@@ -169,6 +179,8 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     n->watches_last = w;
     if (conn->watches != NULL)
         conn->watches->conn_prev = w;
+    else
+        conn->watches_last = w;
     conn->watches = w;
     conn->nwatches++;
     s->stats.watches++;
@@ -177,12 +189,12 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     return 0;
 }
 
+/* Frees a watch that is in no list of its connection any more. */
 static void drop(struct watch *w)
 {
-    struct xids_xs_conn *conn = w->conn;
+    struct xids_xs_server *s = w->conn->server;
     struct watch_node *n = w->at;
-    xids_xs_watch_forget_pending(w);
-    charge(conn, -(int64_t)xids_xs_watch_cost(w));
+    charge(w->conn, -(int64_t)xids_xs_watch_cost(w));
     if (w->prev != NULL)
         w->prev->next = w->next;
     else
@@ -191,16 +203,9 @@ static void drop(struct watch *w)
         w->next->prev = w->prev;
     else
         n->watches_last = w->prev;
-    if (w->conn_prev != NULL)
-        w->conn_prev->conn_next = w->conn_next;
-    else
-        conn->watches = w->conn_next;
-    if (w->conn_next != NULL)
-        w->conn_next->conn_prev = w->conn_prev;
-    conn->nwatches--;
-    conn->server->stats.watches--;
-    xids_xs_put(conn->server, w, FLEXIBLE(struct watch, token, w->token_len));
-    prune(conn->server, n);
+    s->stats.watches--;
+    xids_xs_put(s, w, FLEXIBLE(struct watch, token, w->token_len));
+    prune(s, n);
 }
 
 int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path *p,
@@ -209,14 +214,53 @@ int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path
     struct watch *w = find_watch(find_node(conn->server, p), conn, token);
     if (w == NULL)
         return -XEN_ENOENT;
+    xids_xs_watch_forget_pending(w);
+    *(w->conn_prev != NULL ? &w->conn_prev->conn_next : &conn->watches) = w->conn_next;
+    *(w->conn_next != NULL ? &w->conn_next->conn_prev : &conn->watches_last) = w->conn_prev;
+    conn->nwatches--;
     drop(w);
     return 0;
 }
 
+/*
+ * From now on none of them is in force; they are freed a few at a time. A connection that ends stays until they are.
+ */
 void xids_xs_watch_remove_all(struct xids_xs_conn *conn)
 {
-    while (conn->watches != NULL)
-        drop(conn->watches);
+    struct xids_xs_server *s = conn->server;
+    xids_xs_out_take_pending(conn);
+    conn->epoch++;
+    conn->nwatches = 0;
+    if (conn->watches != NULL) {
+        *(conn->stale != NULL ? &conn->stale_last->conn_next : &conn->stale) = conn->watches;
+        conn->stale_last = conn->watches_last;
+        conn->watches = conn->watches_last = NULL;
+    }
+    if (conn->waits_reaping || (conn->stale == NULL && conn->stale_pending == NULL))
+        return;
+    conn->waits_reaping = true;
+    conn->stale_next = s->stale;
+    s->stale = conn;
+    xids_xs_watch_reap(s, REAP_AT_ONCE);
+}
+
+void xids_xs_watch_reap(struct xids_xs_server *s, unsigned int max)
+{
+    for (; s->stale != NULL && max > 0; max--) {
+        struct xids_xs_conn *conn = s->stale;
+        struct watch *w = conn->stale;
+        if (xids_xs_out_reap_pending(conn))
+            continue;
+        if (w != NULL) {
+            conn->stale = w->conn_next;
+            drop(w);
+            continue;
+        }
+        s->stale = conn->stale_next;
+        conn->waits_reaping = false;
+        if (conn->dead)
+            xids_xs_put(s, conn, sizeof(*conn));
+    }
 }
 
 void xids_xs_watch_free_all(struct xids_xs_server *s)
@@ -248,7 +292,7 @@ static void send_all(struct xids_xs_server *s, uint32_t n, const char *path, siz
     s->cost += n;
     for (uint32_t i = 0; i < n; i++) {
         struct watch *w = s->matches[i];
-        if (xids_store_event_visible(before, node, parent, &w->conn->who))
+        if (in_force(w) && xids_store_event_visible(before, node, parent, &w->conn->who))
             xids_xs_event(w, path + w->prefix, len - w->prefix);
     }
 }

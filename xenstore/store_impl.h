@@ -112,6 +112,7 @@ struct xids_store {
     enum xids_store_limit refused;
     struct step *stack; /* room for a walk of the deepest tree there has been */
     uint32_t stack_cap;
+    struct xids_store_tx *over;        /* transactions to be freed */
     struct gone *gone;                 /* removed subtrees whose nodes still count */
     struct xids_store_node **settling; /* the way through the first of them; room for stack_cap */
     uint32_t nsettling;
@@ -289,6 +290,8 @@ enum read_kind {
     READ_CHILDREN = 8,
     READ_RIGHT = 16, /* what we may do with what we have written: it may stand where others have given rights */
 };
+/* Frees some of what transactions have left. */
+void xids_store_tx_reap(struct xids_store *s, unsigned int max);
 struct view xids_store_view(struct xids_store *s, struct xids_store_tx *tx);
 int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
                             const struct xids_store_path *p, unsigned int kinds);

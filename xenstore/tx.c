@@ -9,6 +9,8 @@
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
 #define BYTES_PER_NODE 512u
+/* What is freed with the end of a transaction: more than enough for most. */
+#define REAP_AT_ONCE 512u
 /* A change that is done again, as so many nodes looked at. */
 #define WORK_PER_CHANGE 8u
 /* Removed nodes to be counted before a transaction is told that there is no room for it. */
@@ -41,22 +43,43 @@ static void op_free(struct xids_store *s, struct op *op)
     xids_store_put(s, op, FLEXIBLE(struct op, value, op->len));
 }
 
+/* Frees what the first of the dead transactions remembers; then itself. False: there is none left. */
+static bool reap_one(struct xids_store *s)
+{
+    struct xids_store_tx *tx = s->over;
+    if (tx == NULL)
+        return false;
+    struct entry *e = tx->first;
+    struct op *op = tx->ops;
+    if (op != NULL) {
+        tx->ops = op->next;
+        op_free(s, op);
+    } else if (e != NULL) {
+        tx->first = e->next;
+        xids_store_put(s, e, FLEXIBLE(struct entry, path, e->len));
+    } else {
+        s->over = tx->next;
+        xids_store_put(s, tx, sizeof(*tx));
+    }
+    return true;
+}
+
+void xids_store_tx_reap(struct xids_store *s, unsigned int max)
+{
+    while (max > 0 && reap_one(s))
+        max--;
+}
+
 void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx)
 {
-    for (struct entry *e = tx->first, *next; e != NULL; e = next) {
-        next = e->next;
-        xids_store_put(s, e, FLEXIBLE(struct entry, path, e->len));
-    }
-    for (struct op *op = tx->ops, *next; op != NULL; op = next) {
-        next = op->next;
-        op_free(s, op);
-    }
     op_free(s, tx->pending);
     xids_store_put(s, tx->buckets, tx->nbuckets * sizeof(struct entry *));
     xids_store_count_free(s, &tx->counts);
     xids_store_node_unref(s, tx->base);
     xids_store_node_unref(s, tx->top);
-    xids_store_put(s, tx, sizeof(*tx));
+    tx->next = s->over;
+    s->over = tx;
+    xids_store_tx_reap(s, REAP_AT_ONCE);
 }
 
 static bool names(const struct op *op, uint16_t domid)
@@ -71,6 +94,8 @@ static bool names(const struct op *op, uint16_t domid)
 
 void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid)
 {
+    if ((tx->named & mask_of(domid)) == 0)
+        return;
     for (const struct op *op = tx->ops; op != NULL && !tx->stale; op = op->next)
         tx->stale = names(op, domid);
 }
@@ -371,6 +396,7 @@ void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, 
     tx->pending = NULL;
     *tx->ops_last = op;
     tx->ops_last = &op->next;
+    tx->named |= op->perms != NULL ? op->perms->mask : 0;
     tx->nops++;
     tx->bytes += op_bytes(op);
     e->event = e->event || done;

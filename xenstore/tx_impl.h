@@ -29,6 +29,7 @@ struct op {
 };
 
 struct xids_store_tx {
+    struct xids_store_tx *next; /* of those that are over: to be freed */
     struct xids_store_node *base, *top;
     uint64_t version; /* of the tree in force that top was made from */
     struct counts counts;
@@ -36,6 +37,7 @@ struct xids_store_tx {
     uint32_t nbuckets, nentries, nops, nremoved;
     struct entry *first, *last;
     struct op *ops, **ops_last;
+    uint64_t named; /* mask_of the domains that its changes of permissions name */
     struct op *pending;
     uint64_t bytes; /* of entries and operations */
     uint64_t made;  /* of nodes */

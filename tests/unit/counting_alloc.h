@@ -8,7 +8,7 @@
 
 struct counting_alloc {
     size_t blocks, bytes, peak;
-    unsigned long calls;
+    unsigned long calls, puts;
     unsigned long fail_at; /* the call that fails, from 1; 0: none */
     bool fail_after;       /* and all after it */
 };
@@ -37,6 +37,7 @@ static inline void counting_put(void *ctx, void *mem, size_t size)
     size_t *real = (size_t *)(void *)((char *)mem - 16);
     if (real[0] != size)
         abort();
+    a->puts++;
     a->blocks--;
     a->bytes -= size;
     free(real);

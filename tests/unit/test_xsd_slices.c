@@ -208,6 +208,112 @@ START_TEST(a_guests_transaction_may_use_the_room_that_it_makes)
 }
 END_TEST
 
+/* ---- what connections leave ---- */
+
+/* Calls of the allocator, which frees, are what is counted here. */
+static unsigned long puts_of(void (*what)(void))
+{
+    unsigned long before = w->alloc.puts;
+    what();
+    return w->alloc.puts - before;
+}
+
+static void close_c(void)
+{
+    xids_xs_server_disconnect(c);
+}
+
+static void reset_c(void)
+{
+    EXPECT(c, XS_RESET_WATCHES, "|", "reset OK|");
+}
+
+static void watch_all(unsigned int count)
+{
+    char payload[60];
+    for (unsigned int i = 0; i < count; i++) {
+        (void)sprintf(payload, "/watched/%u|t|", i);
+        (void)ask(w, c, XS_WATCH, payload);
+    }
+}
+
+static void idle_frees_little(void)
+{
+    for (bool more = true; more;) {
+        unsigned long before = w->alloc.puts;
+        more = xids_xs_server_idle(w->server, 100);
+        ck_assert_uint_le(w->alloc.puts - before, 500);
+    }
+}
+
+START_TEST(closing_a_connection_with_many_watches_costs_little_at_once)
+{
+    watch_all(10000);
+    ck_assert_uint_le(puts_of(close_c), 1000);
+    EXPECT(o, XS_WRITE, "/watched/9999|x", "write OK|");
+    idle_frees_little();
+    struct xids_xs_server_stats stats;
+    xids_xs_server_stats(w->server, &stats);
+    ck_assert_uint_eq(stats.watches, 0);
+    ck_assert_uint_eq(stats.sockets, 1);
+}
+END_TEST
+
+START_TEST(reset_watches_with_many_costs_little_at_once)
+{
+    EXPECT(o, XS_WATCH, "/watched|o|", "watch OK|\nevent /watched|o|");
+    watch_all(10000);
+    ck_assert_uint_le(puts_of(reset_c), 1000);
+    /* What is removed is removed, even if it is still to be freed; and may be set again. */
+    EXPECT(c, XS_UNWATCH, "/watched/9999|t|", "error ENOENT|");
+    EXPECT(o, XS_WRITE, "/watched/9998|x", "event /watched/9998|o|\nwrite OK|");
+    ck_assert_str_eq(heard(w, c), "");
+    EXPECT(c, XS_WATCH, "/watched/7|t|", "watch OK|\nevent /watched/7|t|");
+    ck_assert_uint_le(puts_of(reset_c), 1000);
+    EXPECT(c, XS_WATCH, "/watched/8|t|", "watch OK|\nevent /watched/8|t|");
+    idle_frees_little();
+    EXPECT(o, XS_WRITE, "/watched/7|x", "event /watched/7|o|\nwrite OK|");
+    EXPECT(o, XS_WRITE, "/watched/8|x", "event /watched/8|o|\nwrite OK|");
+    ck_assert_str_eq(heard(w, c), "event /watched/8|t|");
+    struct xids_xs_server_stats stats;
+    xids_xs_server_stats(w->server, &stats);
+    ck_assert_uint_eq(stats.watches, 2);
+}
+END_TEST
+
+/* Events that wait for somebody who does not fetch them go with the watches. */
+START_TEST(what_waits_for_watches_goes_with_them)
+{
+    char payload[1000];
+    watch_all(100);
+    EXPECT(c, XS_WATCH, "/watched|all|", "watch OK|\nevent /watched|all|");
+    memset(payload, 'p', sizeof(payload));
+    for (unsigned int i = 0; i < 3000; i++) {
+        int n = sprintf(payload, "/watched/%u/%u", i % 100, i);
+        payload[n] = 'p';
+        strcpy(payload + 900, "|x");
+        EXPECT(o, XS_WRITE, payload, "write OK|");
+    }
+    EXPECT(o, XS_RM, "/watched|", "rm OK|");
+    ck_assert_uint_le(puts_of(close_c), 1000);
+    idle_frees_little();
+}
+END_TEST
+
+START_TEST(closing_a_connection_with_a_big_transaction_costs_little_at_once)
+{
+    char payload[60];
+    uint32_t tx = tx_start(w, c);
+    for (unsigned int i = 0; i < 20000; i++) {
+        (void)sprintf(payload, "/tx/%u|x", i);
+        EXPECT_TX(c, tx, XS_WRITE, payload, "write OK|");
+    }
+    ck_assert_uint_le(puts_of(close_c), 1500);
+    idle_frees_little();
+    EXPECT(o, XS_READ, "/tx/1|", "error ENOENT|");
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("xsd_slices");
@@ -223,6 +329,13 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_does_not_fit_is_refused_when_all_is_counted);
     tcase_add_test(t, a_commit_waits_until_it_is_known_to_fit);
     tcase_add_test(t, a_guests_transaction_may_use_the_room_that_it_makes);
+    suite_add_tcase(suite, t);
+    t = tcase_create("connections");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, closing_a_connection_with_many_watches_costs_little_at_once);
+    tcase_add_test(t, reset_watches_with_many_costs_little_at_once);
+    tcase_add_test(t, what_waits_for_watches_goes_with_them);
+    tcase_add_test(t, closing_a_connection_with_a_big_transaction_costs_little_at_once);
     suite_add_tcase(suite, t);
     return suite;
 }
