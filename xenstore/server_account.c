@@ -145,6 +145,8 @@ void xids_xs_denied(struct xids_xs_conn *conn, enum quota quota, const struct xi
     if (quota == QUOTAS)
         quota = s->denied != QUOTAS ? s->denied : quota_of(xids_store_refused(s->store));
     s->denied = QUOTAS;
+    s->stats.denials++;
+    conn->done.denials++;
     if (s->host.denied != NULL && !conn->who.privileged)
         s->host.denied(s->host.ctx, conn->who.domid, xids_xs_quotas[quota].name, path != NULL ? path->bytes : NULL);
 }

@@ -176,6 +176,9 @@ struct xids_xs_conn {
         uint64_t until;
     } held;
     uint64_t turn_after; /* no other turn before */
+    struct {
+        uint64_t requests, events, commits, conflicts, denials;
+    } done;
     struct xids_store_usage usage;
     uint32_t outstanding;  /* of a domain: answers whose first byte it has not got */
     uint32_t peak[QUOTAS]; /* the most it has used, as far as usage does not say it */

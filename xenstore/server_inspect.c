@@ -54,6 +54,28 @@ void xids_xs_server_trace(struct xids_xs_server *s, const struct xids_xs_tracer 
     s->tracer = tracer;
 }
 
+int xids_xs_server_domain_stats(const struct xids_xs_server *s, struct xids_xs_domain_stats *stats, uint16_t domid)
+{
+    const struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
+    if (c == NULL)
+        return -XEN_ENOENT;
+    *stats = (struct xids_xs_domain_stats){
+        .requests = c->done.requests,
+        .events = c->done.events,
+        .commits = c->done.commits,
+        .conflicts = c->done.conflicts,
+        .denials = c->done.denials,
+        .memory = c->usage.held + xids_store_owned_bytes(s->store, domid),
+        .nodes = xids_store_owned(s->store, domid),
+        .watches = c->nwatches,
+        .transactions = c->ntransactions,
+        .outstanding = c->outstanding,
+        .broken = c->broken,
+        .shutdown = c->shutdown,
+    };
+    return 0;
+}
+
 uint32_t xids_xs_conn_transactions(const struct xids_xs_conn *conn)
 {
     return conn->ntransactions;

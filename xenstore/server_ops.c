@@ -397,6 +397,7 @@ static int announce(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
     s->stats.requests++;
+    r->conn->done.requests++;
     if (s->tracer != NULL)
         s->tracer->request(s->tracer->ctx, r->conn, r->msg);
     return host_refuses(r);

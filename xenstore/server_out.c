@@ -268,6 +268,7 @@ static bool put_event(struct watch *w, const char *path, size_t len)
         return false;
     append(conn, XS_WATCH_EVENT, 0, 0, parts, 4);
     conn->server->stats.events++;
+    conn->done.events++;
     return true;
 }
 

@@ -196,6 +196,8 @@ static int finish(struct xids_xs_conn *conn, struct transaction *t, uint32_t req
     (void)xids_xs_take_transaction(conn, t);
     s->stats.commits += rc == 0;
     s->stats.conflicts += rc == -XEN_EAGAIN;
+    conn->done.commits += rc == 0;
+    conn->done.conflicts += rc == -XEN_EAGAIN;
     if (own && rc == -XEN_EAGAIN) {
         /* Refused in spite of its turn: it has what is left of it. */
         u->reader = NULL;

@@ -118,7 +118,8 @@ struct xids_store *xids_xs_server_store(struct xids_xs_server *s);
 struct xids_xs_server_stats {
     uint32_t sockets, domains, watches, transactions;
     uint64_t requests, events, commits, conflicts;
-    uint64_t cost; /* of all work so far: about one for each node looked at */
+    uint64_t cost;    /* of all work so far: about one for each node looked at */
+    uint64_t denials; /* for the sake of a quota */
 };
 
 void xids_xs_server_stats(const struct xids_xs_server *s, struct xids_xs_server_stats *stats);
@@ -248,6 +249,19 @@ struct xids_xs_tracer {
 
 /* From now on; NULL: nobody looks, which costs next to nothing. The tracer is the caller's and must stay. */
 void xids_xs_server_trace(struct xids_xs_server *s, const struct xids_xs_tracer *tracer);
+
+/* What a known domain has done over its ring since it was introduced, and what it holds. */
+struct xids_xs_domain_stats {
+    uint64_t requests, events, commits, conflicts, denials;
+    uint64_t memory; /* bytes */
+    uint32_t nodes, watches, transactions, outstanding;
+    bool broken;   /* has broken the protocol and is not served */
+    bool shutdown; /* has shut down */
+};
+
+/* -XEN_ENOENT: the domain is not known. */
+int xids_xs_server_domain_stats(const struct xids_xs_server *s, struct xids_xs_domain_stats *stats, uint16_t domid)
+    XIDS_MUST_CHECK;
 
 /* The number of a connection's open transactions. */
 uint32_t xids_xs_conn_transactions(const struct xids_xs_conn *conn);

@@ -49,6 +49,45 @@ static void push(uint16_t domid, uint32_t type, uint32_t tx, const char *payload
 
 /* ---- counted ---- */
 
+START_TEST(what_a_domain_has_done_and_holds_is_told)
+{
+    struct xids_xs_domain_stats st, none;
+    struct xids_xs_server_stats all;
+    SET("1|transactions|1|");
+    DOM_EXPECT(1, XS_WRITE, "/open/a|v", "write OK|");
+    DOM_EXPECT(1, XS_WATCH, "/open/a|t|", "watch OK|\nevent /open/a|t|");
+    EXPECT(c, XS_WRITE, "/open/a|w", "write OK|");
+    (void)dom_heard(w, 1);
+    uint32_t tx = dom_tx_start(w, 1);
+    DOM_EXPECT(1, XS_TRANSACTION_START, "|", "error ENOSPC|");
+    DOM_EXPECT_TX(1, tx, XS_READ, "/open/a|", "read w");
+    DOM_EXPECT_TX(1, tx, XS_WRITE, "/open/b|1", "write OK|");
+    EXPECT(c, XS_WRITE, "/open/a|x", "write OK|");
+    (void)dom_heard(w, 1);
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+    tx = dom_tx_start(w, 1);
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "end OK|");
+    (void)dom_tx_start(w, 1);
+    ck_assert_int_eq(xids_xs_server_domain_stats(w->server, &st, 1), 0);
+    ck_assert_uint_eq(st.requests, 10);
+    ck_assert_uint_eq(st.events, 3);
+    ck_assert_uint_eq(st.conflicts, 1);
+    ck_assert_uint_eq(st.commits, 1);
+    ck_assert_uint_eq(st.denials, 1);
+    ck_assert_uint_eq(st.nodes, 1);
+    ck_assert_uint_eq(st.watches, 1);
+    ck_assert_uint_eq(st.transactions, 1);
+    ck_assert_uint_eq(st.memory, USED("memory"));
+    ck_assert(!st.broken && !st.shutdown);
+    xids_xs_server_stats(w->server, &all);
+    ck_assert_uint_eq(all.denials, 1);
+    xids_xs_server_shutdown(w->server, 1);
+    ck_assert_int_eq(xids_xs_server_domain_stats(w->server, &st, 1), 0);
+    ck_assert(st.shutdown);
+    ck_assert_int_eq(xids_xs_server_domain_stats(w->server, &none, 2), -XEN_ENOENT);
+}
+END_TEST
+
 START_TEST(a_domain_that_has_nothing_holds_nothing)
 {
     DOM_EXPECT(1, XS_READ, "/open|", "read ");
@@ -595,6 +634,7 @@ Suite *xids_suite(void)
     TCase *t = tcase_create("counted");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
+    tcase_add_test(t, what_a_domain_has_done_and_holds_is_told);
     tcase_add_test(t, a_domain_that_has_nothing_holds_nothing);
     tcase_add_loop_test(t, what_takes_memory_gives_it_back, 0, sizeof(things) / sizeof(things[0]));
     tcase_add_test(t, a_value_counts_with_its_length);
