@@ -196,6 +196,8 @@ void xids_xs_conn_reset(struct xids_xs_conn *conn)
     xids_xs_drop_transactions(conn);
     drop_partial(conn);
     conn->later = conn->repeat = false;
+    xids_xs_put(conn->server, conn->taken.bytes, conn->taken.cap);
+    conn->taken = (struct out){0};
 }
 
 void xids_xs_conn_free(struct xids_xs_conn *conn)

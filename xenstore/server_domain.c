@@ -149,6 +149,24 @@ static bool push(struct xids_xs_conn *conn)
     return xids_bytering_publish(&conn->replies) || any;
 }
 
+/* What somebody else took out of the ring before us. The number of bytes carried out. */
+static uint32_t pull_taken(struct xids_xs_conn *conn)
+{
+    struct out *t = &conn->taken;
+    size_t used;
+    int rc = xids_xs_conn_input(conn, &used, t->bytes + t->start, t->end - t->start);
+    t->start += used;
+    if (t->start == t->end) {
+        xids_xs_put(conn->server, t->bytes, t->cap);
+        *t = (struct out){0};
+    }
+    if (rc == -XEN_EBADMSG)
+        ring_broken(conn, XENSTORE_ERROR_PROTO);
+    else if (rc == -XEN_ENOMEM)
+        xids_xs_look_again(conn);
+    return (uint32_t)used;
+}
+
 /* Requests out of the ring: one contiguous piece. The number of bytes taken. */
 static uint32_t pull(struct xids_xs_conn *conn)
 {
@@ -157,6 +175,8 @@ static uint32_t pull(struct xids_xs_conn *conn)
     size_t used;
     if (!xids_xs_server_hungry(conn))
         return 0;
+    if (conn->taken.bytes != NULL)
+        return pull_taken(conn);
     int n = xids_bytering_peek(&conn->requests, &span, 1);
     if (n < 0) {
         ring_broken(conn, XENSTORE_ERROR_RINGIDX);
@@ -252,6 +272,34 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
     xids_xs_look_again(c); /* requests may be waiting already */
 }
 
+int xids_xs_take_up(struct xids_xs_conn *conn)
+{
+    int rc = reserve_slot(conn->server, conn->who.domid);
+    if (rc == 0)
+        set_slot(conn->server, conn->who.domid, conn);
+    return rc;
+}
+
+void xids_xs_serve_again(struct xids_xs_conn *conn, void XIDS_PEER *page, bool indices, uint32_t req_cons,
+                         uint32_t rsp_prod)
+{
+    conn->page = page;
+    if (page == NULL)
+        conn->broken = true;
+    if (conn->broken) {
+        xids_xs_conn_reset(conn);
+        return;
+    }
+    if (indices) {
+        /* Where we stand we know ourselves, whatever the domain has made of it in the meantime. */
+        xids_peer_store(PAGE_WORD(page, req_cons), req_cons);
+        xids_peer_store_release(PAGE_WORD(page, rsp_prod), rsp_prod);
+    }
+    if (attach(conn) < 0)
+        ring_broken(conn, XENSTORE_ERROR_RINGIDX);
+    xids_xs_look_again(conn); /* also of a broken one: it may want to begin anew */
+}
+
 int xids_xs_server_introduce(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid,
                              void XIDS_PEER *page, bool events)
 {
@@ -278,7 +326,11 @@ int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg)
 static int introduce_again(struct xids_xs_conn *c, uint32_t port)
 {
     struct xids_xs_server *s = c->server;
-    int rc = s->host.rebind != NULL ? s->host.rebind(s->host.ctx, c, c->who.domid, port) : 0;
+    int rc = 0;
+    if (c->page == NULL) /* it could not be mapped when this server took over from another one */
+        rc = s->host.introduce != NULL ? s->host.introduce(s->host.ctx, &c->page, c, c->who.domid, port) : -XEN_EINVAL;
+    else if (s->host.rebind != NULL)
+        rc = s->host.rebind(s->host.ctx, c, c->who.domid, port);
     if (rc < 0)
         return rc;
     if (asks_to_reconnect(c))

@@ -151,6 +151,7 @@ struct xids_xs_conn {
     uint32_t have; /* bytes of the partial message, header included */
     uint8_t *partial;
     uint32_t partial_cap;
+    struct out taken; /* of a ring: what was in it before our time; comes before what is in it */
     /* output */
     struct out out;
     struct pending *pending, **pending_last;
@@ -257,6 +258,9 @@ void xids_xs_reply_ok(struct request *r);
 void xids_xs_reply_error(struct request *r, int err);
 void xids_xs_reply_later(struct request *r);
 void xids_xs_event(struct watch *w, const char *path, size_t len);
+/* The two ways in which an event waits for room: as it is, or as one for the path of the watch. */
+void xids_xs_event_keep(struct watch *w, const char *path, size_t len);
+void xids_xs_event_overflow(struct watch *w);
 void xids_xs_out_flush_pending(struct xids_xs_conn *conn);
 size_t xids_xs_out_rest(const struct out *o);
 void xids_xs_out_free(struct xids_xs_conn *conn);
@@ -307,6 +311,9 @@ int xids_xs_op_set_quota(struct request *r);
 int xids_xs_op_get_feature(struct request *r);
 int xids_xs_op_set_feature(struct request *r);
 
+/* The name of a limit by its number; NULL: there are no more. */
+const char *xids_xs_limit_name(unsigned int i);
+
 /* What was set for a domain before it was introduced, NULL: nothing; the same, made when there is none. */
 struct early *xids_xs_early(struct xids_xs_server *s, uint16_t domid);
 int xids_xs_early_make(struct xids_xs_server *s, struct early **early, uint16_t domid);
@@ -349,6 +356,9 @@ bool xids_xs_turn_waits(struct xids_xs_conn *conn);
 
 /* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
 void xids_xs_turn_drop(struct xids_xs_conn *conn);
+
+/* An end that was held back before our time: it is gone on with when idle. transaction 0: it was refused. */
+void xids_xs_turn_held(struct xids_xs_conn *conn, uint32_t transaction, uint32_t req_id, uint32_t tx_id);
 
 /* Goes on with one end that was held back; whether there is any to go on with. */
 void xids_xs_turn_idle(struct xids_xs_server *s);
@@ -412,5 +422,10 @@ bool xids_xs_forget_some(struct xids_xs_server *s, unsigned int max);
 /* Whether a domain is known, or has been given rights before. */
 bool xids_xs_is_known(const struct xids_xs_server *s, uint16_t domid);
 int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg);
+/* A domain's new connection becomes known, without a ring. -XEN_ENOMEM. */
+int xids_xs_take_up(struct xids_xs_conn *conn);
+/* Its ring is served where it stood: with our own indices when they are known. Without a page it is broken. */
+void xids_xs_serve_again(struct xids_xs_conn *conn, void XIDS_PEER *page, bool indices, uint32_t req_cons,
+                         uint32_t rsp_prod);
 
 #endif

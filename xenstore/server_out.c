@@ -272,7 +272,7 @@ static bool put_event(struct watch *w, const char *path, size_t len)
     return true;
 }
 
-static void overflow(struct watch *w)
+void xids_xs_event_overflow(struct watch *w)
 {
     struct xids_xs_conn *conn = w->conn;
     w->overflow = true;
@@ -282,7 +282,7 @@ static void overflow(struct watch *w)
 }
 
 /* Keeps an event until there is room. */
-static void defer(struct watch *w, const char *path, size_t len)
+void xids_xs_event_keep(struct watch *w, const char *path, size_t len)
 {
     struct xids_xs_conn *conn = w->conn;
     if (w->overflow)
@@ -296,7 +296,7 @@ static void defer(struct watch *w, const char *path, size_t len)
     if (w->npending < PENDING_MAX && xids_store_room(conn->server->store, &conn->who, (int64_t)bytes, 0) == 0)
         p = xids_xs_get(conn->server, bytes);
     if (p == NULL) {
-        overflow(w);
+        xids_xs_event_overflow(w);
         return;
     }
     charge(conn, (int64_t)bytes);
@@ -315,7 +315,7 @@ void xids_xs_event(struct watch *w, const char *path, size_t len)
     if (conn->broken || len + w->token_len + 2u > XIDS_XSWIRE_PAYLOAD_MAX)
         return; /* cannot be said in a message */
     if (conn->pending != NULL || conn->overflow != NULL || !put_event(w, path, len)) {
-        defer(w, path, len);
+        xids_xs_event_keep(w, path, len);
         xids_xs_mark_ready(conn);
     }
 }

@@ -55,6 +55,13 @@ uint32_t *xids_xs_limit(struct xids_xs_limits *limits, const char *name, size_t 
     return q < QUOTAS ? xids_xs_quota_limit(limits, q, soft) : NULL;
 }
 
+const char *xids_xs_limit_name(unsigned int i)
+{
+    if (i < QUOTAS)
+        return xids_xs_quotas[i].name;
+    return i == QUOTAS ? "soft-memory" : NULL;
+}
+
 /* ---- domains that are not introduced yet ---- */
 
 struct early *xids_xs_early(struct xids_xs_server *s, uint16_t domid)

@@ -247,6 +247,14 @@ static void resume(struct xids_xs_conn *conn)
         say(conn, rc);
 }
 
+void xids_xs_turn_held(struct xids_xs_conn *conn, uint32_t transaction, uint32_t req_id, uint32_t tx_id)
+{
+    conn->held.transaction = transaction;
+    conn->held.req_id = req_id;
+    conn->held.tx_id = tx_id;
+    list_insert(&conn->server->turns.again, conn);
+}
+
 /* ---- the clock ---- */
 
 static struct xids_xs_conn *overdue(const struct turns *u)

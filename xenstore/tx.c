@@ -28,7 +28,7 @@ int xids_store_tx_start(struct xids_store *s, struct xids_store_tx **tx)
     struct xids_store_tx *t = xids_store_get(s, sizeof(*t));
     if (t == NULL)
         return -XEN_ENOMEM;
-    *t = (struct xids_store_tx){.base = s->top, .top = s->top, .version = s->version};
+    *t = (struct xids_store_tx){.base = s->top, .top = s->top, .version = s->version, .began = s->version};
     s->top->refs += 2;
     t->ops_last = &t->ops;
     *tx = t;
@@ -223,8 +223,8 @@ static void name(struct xids_store_tx *tx, struct entry *e)
     append(tx, e);
 }
 
-static int touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry, const struct xids_store_who *who,
-                 const struct xids_store_path *p, uint32_t depth)
+int xids_store_tx_touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry,
+                        const struct xids_store_who *who, const struct xids_store_path *p, uint32_t depth)
 {
     size_t len = prefix_len(p, depth);
     *entry = find(tx, p, depth);
@@ -292,7 +292,7 @@ static int note_inherited(struct xids_store *s, struct xids_store_tx *tx, const 
     for (uint32_t depth = p->depth; depth-- > 1;) {
         bool was = depth <= there, own = depth >= ours;
         struct entry *e;
-        int rc = touch(s, tx, &e, who, p, depth);
+        int rc = xids_store_tx_touch(s, tx, &e, who, p, depth);
         if (rc < 0)
             return rc;
         if (!own)
@@ -310,7 +310,7 @@ static int note_above(struct xids_store *s, struct xids_store_tx *tx, const stru
     struct entry *e;
     if (who->privileged || depth < 2)
         return 0;
-    int rc = touch(s, tx, &e, who, p, depth - 1);
+    int rc = xids_store_tx_touch(s, tx, &e, who, p, depth - 1);
     if (rc == 0)
         e->reads |= (uint8_t)(READ_ACCESS & ~(unsigned int)e->own);
     return rc;
@@ -328,7 +328,7 @@ static int note_nearest(struct xids_store *s, struct xids_store_tx *tx, const st
         return 0;
     for (uint32_t depth = depth_in(tx->base, p); depth < p->depth && rc == 0; depth++) {
         struct entry *e = NULL;
-        rc = depth > 1 ? touch(s, tx, &e, who, p, depth) : 0;
+        rc = depth > 1 ? xids_store_tx_touch(s, tx, &e, who, p, depth) : 0;
         if (depth > 1 && rc == 0 && (e->own & READ_PERMS) == 0)
             e->reads |= READ_RIGHT;
     }
@@ -339,7 +339,7 @@ int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, cons
                             const struct xids_store_path *p, unsigned int kinds)
 {
     struct entry *e;
-    int rc = touch(s, tx, &e, who, p, p->depth);
+    int rc = xids_store_tx_touch(s, tx, &e, who, p, p->depth);
     if (rc == 0)
         name(tx, e);
     uint32_t ours = rc == 0 ? own_doing(tx, p) : UINT32_MAX;
@@ -360,23 +360,10 @@ int xids_store_tx_note_read(struct xids_store *s, struct xids_store_tx *tx, cons
     return 0;
 }
 
-int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
-                                const struct xids_store_path *p, enum write_kind kind, const void *value, size_t len,
-                                struct perms *perms)
+static int make_pending(struct xids_store *s, struct xids_store_tx *tx, struct entry *e, enum write_kind kind,
+                        const void *value, size_t len, struct perms *perms)
 {
-    struct entry *e;
-    int rc = touch(s, tx, &e, who, p, p->depth);
-    if (rc < 0)
-        return rc;
-    name(tx, e);
-    if (!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1)))
-        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
     op_free(s, tx->pending);
-    tx->pending = NULL;
-    /* The change itself will be about as much again. */
-    rc = room_for(s, tx, who, 2 * FLEXIBLE(struct op, value, len));
-    if (rc < 0)
-        return rc;
     tx->pending = xids_store_get(s, FLEXIBLE(struct op, value, len));
     if (tx->pending == NULL)
         return -XEN_ENOMEM;
@@ -388,17 +375,50 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
     return 0;
 }
 
-void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done)
+int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                                const struct xids_store_path *p, enum write_kind kind, const void *value, size_t len,
+                                struct perms *perms)
+{
+    struct entry *e;
+    int rc = xids_store_tx_touch(s, tx, &e, who, p, p->depth);
+    if (rc < 0)
+        return rc;
+    name(tx, e);
+    if (!who->privileged && beyond((uint64_t)OPS_PER_NODE * who->limits->tx_nodes, tx->nops + UINT64_C(1)))
+        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
+    op_free(s, tx->pending);
+    tx->pending = NULL;
+    /* The change itself will be about as much again. */
+    rc = room_for(s, tx, who, 2 * FLEXIBLE(struct op, value, len));
+    return rc < 0 ? rc : make_pending(s, tx, e, kind, value, len, perms);
+}
+
+static const struct op *take_pending(struct xids_store_tx *tx)
 {
     struct op *op = tx->pending;
-    struct entry *e = op->entry;
-    (void)s;
     tx->pending = NULL;
     *tx->ops_last = op;
     tx->ops_last = &op->next;
     tx->named |= op->perms != NULL ? op->perms->mask : 0;
     tx->nops++;
     tx->bytes += op_bytes(op);
+    return op;
+}
+
+int xids_store_tx_add_op(struct xids_store *s, struct xids_store_tx *tx, struct entry *entry, enum write_kind kind,
+                         const void *value, size_t len, struct perms *perms)
+{
+    int rc = make_pending(s, tx, entry, kind, value, len, perms);
+    if (rc == 0)
+        (void)take_pending(tx);
+    return rc;
+}
+
+void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done)
+{
+    const struct op *op = take_pending(tx);
+    struct entry *e = op->entry;
+    (void)s;
     e->event = e->event || done;
     switch (op->kind) {
     case WROTE_VALUE:
@@ -591,6 +611,8 @@ static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const stru
 {
     if (tx->failed)
         return -XEN_ENOMEM;
+    if (tx->lost)
+        return -XEN_EAGAIN;
     if (tx->stale)
         return -XEN_EAGAIN;
     if (tx->version != s->version) {
@@ -621,7 +643,7 @@ bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, cons
 static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
 {
     /* Whoever only reads has seen a snapshot: it came before all that has happened since. */
-    if (tx->ops == NULL && !tx->failed)
+    if (tx->ops == NULL && !tx->failed && !tx->lost)
         return 0;
     int rc = make_ready(s, tx, who);
     if (rc == 0)

@@ -32,6 +32,7 @@ struct xids_store_tx {
     struct xids_store_tx *next; /* of those that are over: to be freed */
     struct xids_store_node *base, *top;
     uint64_t version; /* of the tree in force that top was made from */
+    uint64_t began;   /* the same of base */
     struct counts counts;
     struct entry **buckets;
     uint32_t nbuckets, nentries, nops, nremoved;
@@ -44,6 +45,15 @@ struct xids_store_tx {
     uint64_t told;  /* what the owner knows that it holds */
     bool stale;     /* names a domain that has died meanwhile: it has to be done again */
     bool failed;    /* something could not be noted: it must not be put into force */
+    bool lost;      /* what it did is not known: it was taken over from a server that did not say */
 };
+
+/* The entry of the first depth parts of a path, made when there is none. */
+int xids_store_tx_touch(struct xids_store *s, struct xids_store_tx *tx, struct entry **entry,
+                        const struct xids_store_who *who, const struct xids_store_path *p, uint32_t depth);
+
+/* One more change, which the transaction's tree has seen already. */
+int xids_store_tx_add_op(struct xids_store *s, struct xids_store_tx *tx, struct entry *entry, enum write_kind kind,
+                         const void *value, size_t len, struct perms *perms);
 
 #endif

@@ -90,11 +90,8 @@ static int control(void *ctx, struct xids_xs_conn *conn, char *answer, size_t ro
     return XIDS_XS_LATER;
 }
 
-static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint16_t privileged)
+int world_server(struct world *w)
 {
-    struct world *w = calloc(1, sizeof(*w));
-    ck_assert_ptr_nonnull(w);
-    w->privileged = privileged;
     const struct xids_xs_host host = {.introduce = introduce,
                                       .rebind = rebind,
                                       .release = release,
@@ -107,11 +104,23 @@ static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint1
                                       .ctx = w};
     const struct xids_xs_server_config config = {.alloc = counting_alloc(&w->alloc),
                                                  .seed = "the same always",
-                                                 .limits = limits,
+                                                 .limits = w->has_limits ? &w->limits : NULL,
                                                  .host = &host,
-                                                 .own_domid = own,
-                                                 .privileged_domid = privileged};
-    ck_assert_int_eq(xids_xs_server_new(&w->server, &config), 0);
+                                                 .own_domid = w->own,
+                                                 .privileged_domid = w->privileged};
+    return xids_xs_server_new(&w->server, &config);
+}
+
+static struct world *up(const struct xids_xs_limits *limits, uint16_t own, uint16_t privileged)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    ck_assert_ptr_nonnull(w);
+    w->own = own;
+    w->privileged = privileged;
+    w->has_limits = limits != NULL;
+    if (limits != NULL)
+        w->limits = *limits;
+    ck_assert_int_eq(world_server(w), 0);
     return w;
 }
 

@@ -30,7 +30,8 @@ struct world {
     bool gone[WORLD_DOMAINS];     /* domains that do not exist */
     bool replaced[WORLD_DOMAINS]; /* known ones whose number is another's by now; until that one is introduced */
     int introduce_error;
-    uint16_t privileged;      /* 0, but with world_up_as */
+    uint16_t own, privileged; /* 0, but with world_up_as */
+    bool has_limits;
     unsigned int asked_later; /* requests "CONTROL later", which the host does not answer at once */
     unsigned int denials;
     char denied[5000]; /* the last: domain, quota and path */
@@ -43,6 +44,9 @@ struct world *world_up(void);
 struct world *world_up_with(const struct xids_xs_limits *limits);
 struct world *world_up_as(uint16_t own, uint16_t privileged);
 void world_down(struct world *w);
+
+/* Makes another server for the world in w->server: the one before is the caller's. As xids_xs_server_new. */
+int world_server(struct world *w);
 
 struct xids_xs_conn *world_socket(struct world *w);
 
