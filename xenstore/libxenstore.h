@@ -3,14 +3,15 @@
  * libxenstore.so.4 on the engine of <xids/xs_client.h>: what its files share. The functions it exports are those of
  * <xenstore.h>; those that are newer than Xen 4.17's header are declared here.
  *
- * Any number of threads may use one handle. There is no helper thread: of the threads that wait, one reads the
- * connection for all, and when it has what it waited for, another takes its place. While nobody waits, nobody reads;
- * then what xs_fileno gives watches the connection itself.
+ * Any number of threads may use one handle. There is no helper thread: of the threads that wait for answers, one reads
+ * the connection for all, and when it has its own, another takes its place. While there is none, what xs_fileno gives
+ * watches the connection itself; threads that wait for events sleep at that, too, and read only what wakes them.
  */
 #ifndef XENSTORE_LIBXENSTORE_H
 #define XENSTORE_LIBXENSTORE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 #include <xenstore.h>
 #include <xids/xs_client.h>
@@ -53,15 +54,18 @@ struct xs_handle {
     pthread_mutex_t lock; /* for all that follows */
     struct xids_xs_client *client;
     bool reading;   /* a thread reads the connection, and in[] is its own */
-    bool away;      /* it has let go of the lock for that */
     uint32_t whole; /* bytes left of the message whose first part the device has taken */
     struct lxs_calls calls;
     struct lxs_events events;
-    pthread_cond_t fired, room;     /* an event came; a request can be made; or there is nobody who reads */
-    unsigned int watchers, crowded; /* threads that wait for these */
-    bool loss_told;                 /* a user of events knows that the connection is lost */
+    pthread_cond_t room;  /* a request can be made, or there is nobody who reads */
+    unsigned int crowded; /* threads that wait for that */
+    atomic_uint watchers; /* threads in xs_read_watch, which wait at poll_fd; one that is cancelled takes no lock */
+    bool loss_told;       /* a user of events knows that the connection is lost */
 
-    /* What xs_fileno gives, -1 before: an epoll set of the connection, while nobody reads it, and of the bell. */
+    /*
+     * What xs_fileno gives, -1 before there is need of it: an epoll set of the connection, while nobody reads that, and
+     * of the bell.
+     */
     int poll_fd, bell_fd;
     bool rung; /* events wait, or the loss is not told */
     bool armed;

@@ -29,7 +29,6 @@ int lxs_start(struct xs_handle *h)
     TAILQ_INIT(&h->events);
     h->poll_fd = h->bell_fd = -1;
     rc = pthread_mutex_init(&h->lock, NULL);
-    rc = rc != 0 ? rc : pthread_cond_init(&h->fired, NULL);
     rc = rc != 0 ? rc : pthread_cond_init(&h->room, NULL);
     return -rc;
 }
@@ -54,7 +53,6 @@ void lxs_unlock(struct xs_handle *h, int state)
 static void tell_all(struct xs_handle *h)
 {
     lxs_disarm_for_good(h);
-    pthread_cond_broadcast(&h->fired);
     pthread_cond_broadcast(&h->room);
 }
 
@@ -144,9 +142,8 @@ static void read_once(struct xs_handle *h)
     bool blocked = flush(h);
     if (xids_xs_client_error(h->client) != 0)
         return;
-    /* This thread may sleep long: those who poll are to know first. */
+    /* This thread may sleep long: those who wait for events are to know first. */
     lxs_set_bell(h);
-    h->away = true;
     pthread_mutex_unlock(&h->lock);
     if (blocked)
         wait_fd(h, POLLIN | POLLOUT);
@@ -155,7 +152,6 @@ static void read_once(struct xs_handle *h)
     if (n < 0 && error == EAGAIN && !blocked)
         wait_fd(h, POLLIN);
     pthread_mutex_lock(&h->lock);
-    h->away = false;
     take(h, n, error);
 }
 
@@ -184,8 +180,6 @@ void lxs_stop_reading(struct xs_handle *h, bool reading)
         pthread_cond_signal(&next->wake);
     else if (h->crowded > 0)
         pthread_cond_signal(&h->room);
-    else if (h->watchers > 0)
-        pthread_cond_signal(&h->fired);
     else
         lxs_arm(h, true);
 }

@@ -3,6 +3,7 @@
 #include "xenstore/libxenstore.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 void lxs_set_bell(struct xs_handle *h)
 {
     uint64_t one = 1;
-    bool ring = !TAILQ_EMPTY(&h->events) || (xids_xs_client_error(h->client) != 0 && !h->loss_told);
+    bool lost = xids_xs_client_error(h->client) != 0;
+    bool ring = !TAILQ_EMPTY(&h->events) || (lost && (!h->loss_told || atomic_load(&h->watchers) > 0));
     if (h->bell_fd < 0 || ring == h->rung)
         return;
     ssize_t n = ring ? write(h->bell_fd, &one, sizeof(one)) : read(h->bell_fd, &one, sizeof(one));
@@ -41,7 +43,8 @@ void lxs_disarm_for_good(struct xs_handle *h)
     lxs_set_bell(h);
 }
 
-static void make_poll_fd(struct xs_handle *h)
+/* 0, or an errno. */
+static int make_poll_fd(struct xs_handle *h)
 {
     struct epoll_event what = {.events = EPOLLIN};
     int set = epoll_create1(EPOLL_CLOEXEC);
@@ -55,21 +58,24 @@ static void make_poll_fd(struct xs_handle *h)
     h->bell_fd = bell;
     h->armed = !h->reading;
     lxs_set_bell(h);
-    return;
-fail:
+    return 0;
+fail:;
+    int error = errno;
     if (set >= 0)
         close(set);
     if (bell >= 0)
         close(bell);
+    return error;
 }
 
 int xs_fileno(struct xs_handle *h)
 {
     int state = lxs_lock(h);
-    if (h->poll_fd < 0)
-        make_poll_fd(h);
+    int error = h->poll_fd < 0 ? make_poll_fd(h) : 0;
     int fd = h->poll_fd;
     lxs_unlock(h, state);
+    if (error != 0)
+        errno = error;
     return fd;
 }
 
@@ -105,8 +111,6 @@ void lxs_on_event(void *ctx, const char *payload, uint32_t len)
     e->strings = strings;
     e->count = count;
     TAILQ_INSERT_TAIL(&h->events, e, entry);
-    if (h->watchers > 0)
-        pthread_cond_broadcast(&h->fired);
 }
 
 /* Locked: the first event, which is the user's to free, or NULL with *error set. */
@@ -141,45 +145,48 @@ char **xs_check_watch(struct xs_handle *h)
     return strings;
 }
 
-/* A thread in xs_read_watch. */
-struct watcher {
-    struct xs_handle *h;
-    bool reading;
-};
-
-/* It ends there, cancelled: as xs_read_watch ends, and another thread is to read in its place. */
+/* A thread that is cancelled while it waits. */
 static void leave(void *ctx)
 {
-    struct watcher *w = ctx;
-    struct xs_handle *h = w->h;
-    if (w->reading && h->away) {
-        pthread_mutex_lock(&h->lock);
-        h->away = false;
-    }
-    h->watchers--;
-    lxs_stop_reading(h, w->reading);
-    pthread_mutex_unlock(&h->lock);
+    struct xs_handle *h = ctx;
+    (void)atomic_fetch_sub(&h->watchers, 1);
+}
+
+/*
+ * Locked by lxs_lock, which gave state: waits until there is something for watchers. Like a program that polls, it does
+ * not read while others do, who would have to be woken for each answer then.
+ */
+static void wait_for_event(struct xs_handle *h, int state)
+{
+    struct pollfd p = {.fd = h->poll_fd, .events = POLLIN};
+    lxs_unlock(h, state);
+    pthread_cleanup_push(leave, h);
+    (void)poll(&p, 1, -1);
+    pthread_cleanup_pop(0);
+    (void)lxs_lock(h);
 }
 
 char **xs_read_watch(struct xs_handle *h, unsigned int *num)
 {
-    struct watcher w = {.h = h};
-    char **volatile strings = NULL;
-    volatile int error = 0;
-    pthread_mutex_lock(&h->lock);
-    h->watchers++;
-    pthread_cleanup_push(leave, &w);
-    while (TAILQ_EMPTY(&h->events) && xids_xs_client_error(h->client) == 0)
-        lxs_wait(h, &w.reading, &h->fired);
     unsigned int count = 0;
-    int rc = 0;
-    strings = next_event(h, &count, &rc);
-    error = rc;
-    if (strings != NULL && num != NULL)
-        *num = count;
-    pthread_cleanup_pop(1);
+    int error = 0;
+    char **strings;
+    int state = lxs_lock(h);
+    (void)atomic_fetch_add(&h->watchers, 1);
+    if (h->poll_fd < 0)
+        error = make_poll_fd(h);
+    while ((strings = next_event(h, &count, &error)) == NULL && error == EAGAIN && h->poll_fd >= 0) {
+        wait_for_event(h, state);
+        if (TAILQ_EMPTY(&h->events))
+            lxs_look(h);
+    }
+    (void)atomic_fetch_sub(&h->watchers, 1);
+    lxs_set_bell(h);
+    lxs_unlock(h, state);
     if (strings == NULL)
         errno = error;
+    else if (num != NULL)
+        *num = count;
     return strings;
 }
 

@@ -109,11 +109,8 @@ static void answer_the_first_before_the_rest(int fd)
 
 static void wait_for_watcher(void)
 {
-    for (bool there = false; !there; sched_yield()) {
-        int state = lxs_lock(h);
-        there = h->watchers > 0;
-        lxs_unlock(h, state);
-    }
+    while (atomic_load(&h->watchers) == 0)
+        sched_yield();
 }
 
 START_TEST(who_is_done_hands_the_reading_on)
