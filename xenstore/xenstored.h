@@ -29,8 +29,9 @@ struct options {
     enum log_level log_level;
     char *pid_file;
     char *control_path;
-    char *replay;      /* a trace to be replayed, instead of all else */
-    bool replay_print; /* only shown */
+    bool ask_status, ask_domains; /* be no daemon, but ask the one that runs */
+    char *replay;                 /* a trace to be replayed, instead of all else */
+    bool replay_print;            /* only shown */
     char *trace_file;
     uint32_t trace_switches;   /* what goes into it */
     uint32_t trace_mib;        /* its size */
@@ -54,9 +55,11 @@ struct daemon {
     bool served; /* clients, in this turn of the loop */
     uv_idle_t idle;
     uv_timer_t deadline;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, hangup;
     uv_pipe_t control;
     bool control_open;
+    unsigned int control_sessions;
+    const char *control_path;
     const char *socket_path;
     bool sandboxed;
     struct tracing *tracing;
@@ -111,6 +114,7 @@ void tracing_close(struct daemon *d);
 
 /* Begins anew, in the file that was named last; what was there is kept beside it. Nothing when none was named. */
 int tracing_on(struct daemon *d);
+bool tracing_is_on(const struct daemon *d);
 void tracing_off(struct daemon *d);
 
 /* Begins anew in another file. */
@@ -168,9 +172,25 @@ void socket_resume(struct daemon *d);
 /* Serves clients without a whole turn of the loop for each of their requests. 0 or a negative errno. */
 int linger_open(struct daemon *d);
 
+/* A unix socket that listens, for its owner alone; who else may answer there is for the message. A descriptor or a
+ * negative errno; says why. */
+int unix_listen(const char *path, const char *who);
+/* A descriptor or a negative errno. */
+int unix_connect(const char *path);
+
 /* ---- xenstored_control.c ---- */
+
+/* Where the control socket is: what was asked for, or beside the socket. From malloc. */
+char *control_path(const struct options *o, const char *socket_path);
 int control_open(struct daemon *d);
 void control_close(struct daemon *d);
+/* Asks a running daemon and prints its answer: the exit status. */
+int control_ask(const char *path, const char *request);
+
+/* ---- xenstored_status.c ---- */
+
+/* The answer to a request, from malloc. NULL: no memory. */
+char *status_answer(struct daemon *d, const char *request);
 
 /* ---- xenstored_domains.c ---- */
 

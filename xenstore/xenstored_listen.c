@@ -97,17 +97,31 @@ int socket_handed_over(void)
 
 /* ---- one of our own ---- */
 
-/* A socket that nobody answers on is left from before; one that somebody does is not ours to take. */
-static int clear_stale(const struct sockaddr_un *addr)
+int unix_connect(const char *path)
 {
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(addr.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ? -EADDRINUSE : 0;
-    if (rc == 0 && errno == ECONNREFUSED && unlink(addr->sun_path) < 0 && errno != ENOENT)
-        rc = -errno;
+    if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0)
+        return fd;
+    int rc = -errno;
     (void)close(fd);
     return rc;
+}
+
+/* A socket that nobody answers on is left from before; one that somebody does is not ours to take. */
+static int clear_stale(const char *path)
+{
+    int fd = unix_connect(path);
+    if (fd >= 0) {
+        (void)close(fd);
+        return -EADDRINUSE;
+    }
+    return fd == -ECONNREFUSED && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 /* Makes the folders above the socket, as C xenstored does for its run directory. The last one's descriptor, locked
@@ -141,7 +155,7 @@ static int open_at(const struct sockaddr_un *addr)
     return rc < 0 ? rc : fd;
 }
 
-static int open_own(const char *path)
+int unix_listen(const char *path, const char *who)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(addr.sun_path)) {
@@ -149,14 +163,15 @@ static int open_own(const char *path)
         return -ENAMETOOLONG;
     }
     strcpy(addr.sun_path, path);
-    int folder = lock_folder(path), rc = clear_stale(&addr);
+    int folder = lock_folder(path), rc = clear_stale(path);
     if (rc == 0)
         rc = open_at(&addr);
     if (folder >= 0)
         (void)close(folder);
-    if (rc < 0)
-        log_msg(LOG_LEVEL_ERROR, "%s: %s", path,
-                rc == -EADDRINUSE ? "another xenstored is answering there" : strerror(-rc));
+    if (rc == -EADDRINUSE)
+        log_msg(LOG_LEVEL_ERROR, "%s: another %s is answering there, or it is no socket", path, who);
+    else if (rc < 0)
+        log_msg(LOG_LEVEL_ERROR, "%s: %s", path, strerror(-rc));
     return rc;
 }
 
@@ -164,7 +179,7 @@ static int open_own(const char *path)
 
 int socket_open(struct daemon *d)
 {
-    int fd = d->handed_fd >= 0 ? d->handed_fd : open_own(d->socket_path);
+    int fd = d->handed_fd >= 0 ? d->handed_fd : unix_listen(d->socket_path, "xenstored");
     if (fd < 0)
         return fd;
     d->listen_fd = fd;

@@ -165,6 +165,18 @@ static void give_up_rights(struct daemon *d)
         log_msg(LOG_LEVEL_WARNING, "no sandbox: %s", strerror(-rc));
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct daemon *d = handle->data;
+    char state[64];
+    (void)number;
+    (void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(uv_hrtime() / 1000));
+    notify_manager(state);
+    log_msg(LOG_LEVEL_INFO, "SIGHUP: the trace begins anew");
+    (void)tracing_on(d);
+    notify_manager("READY=1");
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
@@ -191,7 +203,9 @@ static int start(struct daemon *d)
         return rc;
     (void)uv_signal_init(&d->loop, &d->term);
     (void)uv_signal_init(&d->loop, &d->interrupt);
-    d->term.data = d->interrupt.data = d;
+    (void)uv_signal_init(&d->loop, &d->hangup);
+    d->term.data = d->interrupt.data = d->hangup.data = d;
+    (void)uv_signal_start(&d->hangup, on_hangup, SIGHUP);
     (void)uv_signal_start(&d->term, on_signal, SIGTERM);
     (void)uv_signal_start(&d->interrupt, on_signal, SIGINT);
     if (!d->options->no_domain_init)
@@ -233,6 +247,35 @@ static void stop(struct daemon *d)
         (void)unlink(d->options->pid_file);
 }
 
+static int serve(struct daemon *d)
+{
+    const struct options *o = d->options;
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_open(o->log_level, false);
+    d->handed_fd = socket_handed_over();
+    raise_descriptors();
+    int ready_fd = o->foreground ? -1 : background();
+    int rc = start(d);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-rc));
+    } else {
+        if (o->print_pid) {
+            (void)printf("%ld\n", (long)getpid());
+            (void)fflush(stdout);
+        }
+        log_msg(LOG_LEVEL_INFO, "serving %s%s", d->socket_path, o->no_domain_init ? " (no domains)" : "");
+        notify_manager("READY=1");
+        if (ready_fd >= 0)
+            log_open(o->log_level, true);
+        say_ready(ready_fd);
+        give_up_rights(d);
+        (void)uv_run(&d->loop, UV_RUN_DEFAULT);
+        notify_manager("STOPPING=1");
+    }
+    stop(d);
+    return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -242,39 +285,19 @@ int main(int argc, char **argv)
         options_free(&o);
         return rc;
     }
-    if (o.replay != NULL) {
-        rc = replay_file(o.replay, o.replay_print);
-        options_free(&o);
-        return rc;
-    }
-    char *path = default_socket();
-    if (path == NULL)
-        return EXIT_FAILURE;
+    char *path = default_socket(), *control = path != NULL ? control_path(&o, path) : NULL;
     d.socket_path = path;
-    (void)signal(SIGPIPE, SIG_IGN);
-    log_open(o.log_level, false);
-    d.handed_fd = socket_handed_over();
-    raise_descriptors();
-    int ready_fd = o.foreground ? -1 : background();
-    rc = start(&d);
-    if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-rc));
-    } else {
-        if (o.print_pid) {
-            (void)printf("%ld\n", (long)getpid());
-            (void)fflush(stdout);
-        }
-        log_msg(LOG_LEVEL_INFO, "serving %s%s", d.socket_path, o.no_domain_init ? " (no domains)" : "");
-        notify_manager("READY=1");
-        if (ready_fd >= 0)
-            log_open(o.log_level, true);
-        say_ready(ready_fd);
-        give_up_rights(&d);
-        (void)uv_run(&d.loop, UV_RUN_DEFAULT);
-        notify_manager("STOPPING=1");
-    }
-    stop(&d);
+    d.control_path = control;
+    if (control == NULL)
+        rc = EXIT_FAILURE;
+    else if (o.replay != NULL)
+        rc = replay_file(o.replay, o.replay_print);
+    else if (o.ask_status || o.ask_domains)
+        rc = control_ask(control, o.ask_status ? "status" : "domains");
+    else
+        rc = serve(&d);
+    free(control);
     free(path);
     options_free(&o);
-    return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return rc;
 }

@@ -176,6 +176,11 @@ void tracing_off(struct daemon *d)
     t->memory = NULL;
 }
 
+bool tracing_is_on(const struct daemon *d)
+{
+    return d->tracing != NULL && d->tracing->memory != NULL;
+}
+
 int tracing_on(struct daemon *d)
 {
     struct tracing *t = d->tracing;

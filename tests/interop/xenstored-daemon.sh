@@ -152,6 +152,36 @@ else
     tap_ok "it ends too" stop
 fi
 
+# ---- the control socket ----
+
+# number NAME FILE: the first number of that name in JSON.
+number() {
+    sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$2"
+}
+# shellcheck disable=SC2317 # called through tap_ok
+counts() {
+    local before
+    "$daemon" --status </dev/null >"$work/status" || return
+    before=$(number requests "$work/status")
+    write /counted 1 && "$daemon" --status </dev/null >"$work/status" &&
+        prints $((before + 1)) number requests "$work/status"
+}
+# shellcheck disable=SC2317
+at_a_hangup() {
+    rm -f "$trace.old"
+    kill -HUP "$(cat "$work/pid")" && eventually test -s "$trace.old" && write /after/hangup 1 &&
+        shows '"/after/hangup\0' "$trace" && fails shows '"/after/hangup\0' "$trace.old"
+}
+tap_ok "it starts with a control socket beside its socket" start -T "$trace"
+tap_ok "which is for its owner alone" prints 600 stat -c %a "$work/run/xids-xenstored.sock"
+tap_ok "the status is JSON, with what is counted" counts
+tap_ok "and the sandbox and the trace" contains "$work/status" '"trace":true'
+tap_ok "without a machine there are no domains" prints '[]' "$daemon" --domains
+tap_ok "at SIGHUP the trace begins anew" at_a_hangup
+tap_ok "a daemon that ends" stop
+tap_ok "leaves no control socket" fails test -e "$work/run/xids-xenstored.sock"
+tap_ok "and cannot be asked" exits 1 "$daemon" --status
+
 # ---- many clients ----
 
 crowd=$XIDS_BUILDDIR/tests/interop/crowd
@@ -256,6 +286,11 @@ guests() {
 }
 tap_ok "it serves a machine with a trace" start_store xids-xenstored -T "$work/machine"
 tap_ok "guests come, ask and die" guests
+domains() {
+    in_domain 0 "$daemon" --domains >"$work/domains" && contains "$work/domains" '"domid":1,"broken":false,"shutdown":false' &&
+        contains "$work/domains" '"domid":3,"broken":false,"shutdown":true'
+}
+tap_ok "what they do is told" domains
 tap_ok "the trace shows a guest's request" shows ' domain 1 request' "$work/machine"
 tap_ok "and its death" shows ' domain 2 death' "$work/machine"
 tap_ok "the replay gives everybody the same answers" replays 0 "$work/machine"
