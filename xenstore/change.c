@@ -42,11 +42,11 @@ static int replace(struct xids_store *s, const struct view *v, const struct xids
 {
     struct descent d;
     uint16_t owner = n->perms->e[0].domid;
-    int64_t more = (int64_t)xids_store_cost(n->name_len, len, n->perms) - (int64_t)xids_store_node_cost(n);
+    int64_t more = (int64_t)node_bytes_for(n->name_len, len) - (int64_t)node_bytes_for(n->name_len, n->value_len);
     if (too_big(who, n->perms, len, n->childbytes))
         return refuse(s, XIDS_STORE_LIMIT_NODE_SIZE);
     /* What a transaction makes is its own until the end, when it is asked for. */
-    int rc = v->counts == NULL && owner == who->domid ? xids_store_room(s, who, more, 0) : 0;
+    int rc = more > 0 && v->counts == NULL && owner == who->domid ? xids_store_room(s, who, more, 0) : 0;
     if (rc == 0 && more != 0)
         rc = xids_store_count_reserve(s, v->counts, owner);
     if (rc == 0)

@@ -13,20 +13,14 @@ void xids_store_put(struct xids_store *s, void *mem, size_t size)
         s->alloc.put(s->alloc.ctx, mem, size);
 }
 
-/* What malloc would give anyway: a value that grows a little stays where it is. */
-static size_t bytes_for(size_t name_len, size_t value_len)
-{
-    return ((offsetof(struct xids_store_node, bytes) + name_len + value_len + 7) & ~(size_t)15) + 8;
-}
-
 static size_t bytes_of(const struct xids_store_node *n)
 {
-    return bytes_for(n->name_len, n->value_len);
+    return node_bytes_for(n->name_len, n->value_len);
 }
 
 size_t xids_store_cost(size_t name_len, size_t value_len, const struct perms *perms)
 {
-    return bytes_for(name_len, value_len) + xids_store_perms_bytes(perms);
+    return node_bytes_for(name_len, value_len) + xids_store_perms_bytes(perms);
 }
 
 size_t xids_store_node_cost(const struct xids_store_node *n)
@@ -37,11 +31,11 @@ size_t xids_store_node_cost(const struct xids_store_node *n)
 struct xids_store_node *xids_store_node_new(struct xids_store *s, const struct part *part, const char *name,
                                             struct perms *perms, const void *value, size_t len)
 {
-    struct xids_store_node *n = xids_store_get(s, bytes_for(part->len, len));
+    struct xids_store_node *n = xids_store_get(s, node_bytes_for(part->len, len));
     if (n == NULL)
         return NULL;
     __builtin_memset(n, 0, offsetof(struct xids_store_node, bytes));
-    s->made += bytes_for(part->len, len);
+    s->made += node_bytes_for(part->len, len);
     n->refs = 1;
     n->hash = part->hash;
     n->perms = perms;
@@ -116,7 +110,7 @@ int xids_store_node_own(struct xids_store *s, struct xids_store_node **slot)
 int xids_store_node_set_value(struct xids_store *s, struct xids_store_node **slot, const void *value, size_t len)
 {
     struct xids_store_node *n = *slot;
-    size_t old_bytes = bytes_of(n), new_bytes = bytes_for(n->name_len, len);
+    size_t old_bytes = bytes_of(n), new_bytes = node_bytes_for(n->name_len, len);
     if (old_bytes != new_bytes) {
         struct xids_store_node *moved = xids_store_get(s, new_bytes);
         if (moved == NULL)

@@ -58,15 +58,19 @@ static void raise_to(uint32_t most[QUOTAS], const struct xids_xs_conn *conn)
     raise(&most[QUOTA_NODE_SIZE], conn->usage.node_size);
 }
 
+/* For each request of a domain: cheap. */
 void xids_xs_account(struct xids_xs_conn *conn)
 {
     struct xids_xs_server *s = conn->server;
-    uint32_t now[QUOTAS] = {0};
-    add_own(now, conn);
-    add_nodes(now, s, conn->who.domid);
-    for (enum quota q = QUOTA_NODES; q <= QUOTA_TRANSACTIONS; q++)
-        raise(&conn->peak[q], now[q]);
-    bool soft = !conn->who.privileged && beyond(conn->settings.limits.soft_memory, now[QUOTA_MEMORY]);
+    const struct owned *table = s->store->owned[conn->who.domid >> 8], none = {0};
+    const struct owned *owned = table != NULL ? &table[conn->who.domid & 0xff] : &none;
+    uint32_t memory = clamp(owned->bytes + conn->usage.held);
+    raise(&conn->peak[QUOTA_NODES], owned->nodes);
+    raise(&conn->peak[QUOTA_MEMORY], memory);
+    raise(&conn->peak[QUOTA_WATCHES], conn->nwatches);
+    raise(&conn->peak[QUOTA_TRANSACTIONS], conn->ntransactions);
+    raise(&conn->peak[QUOTA_OUTSTANDING], conn->outstanding);
+    bool soft = !conn->who.privileged && beyond(conn->settings.limits.soft_memory, memory);
     if (soft && !conn->soft_told && s->host.denied != NULL)
         s->host.denied(s->host.ctx, conn->who.domid, "soft-memory", NULL);
     conn->soft_told = soft;

@@ -153,6 +153,12 @@ static inline unsigned int way(uint32_t hash, unsigned int depth)
     return depth < 32 ? (hash >> depth) & 1u : 0;
 }
 
+/* What malloc would give anyway: a value that grows a little stays where it is. */
+static inline size_t node_bytes_for(size_t name_len, size_t value_len)
+{
+    return ((offsetof(struct xids_store_node, bytes) + name_len + value_len + 7) & ~(size_t)15) + 8;
+}
+
 static inline const char *node_name(const struct xids_store_node *n)
 {
     return n->bytes;

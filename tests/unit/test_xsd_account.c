@@ -340,6 +340,70 @@ START_TEST(whatever_is_done_and_undone_leaves_nothing)
 }
 END_TEST
 
+/* A request of a guest over a socket, in two pieces; what it answers is lost. One allocation may fail meanwhile. */
+static void try(struct xids_xs_conn *guest, uint32_t tx, uint32_t type, const char *payload)
+{
+    uint8_t out[XIDS_XSWIRE_MESSAGE_MAX];
+    char bytes[1000];
+    const void *answer;
+    size_t len = strlen(payload), used;
+    ck_assert_uint_lt(len, sizeof(bytes));
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = payload[i] == '|' ? '\0' : payload[i];
+    const struct xids_xswire_part part = {bytes, len};
+    int n = xids_xswire_build(out, sizeof(out), type, 77, tx, &part, 1);
+    for (size_t at = 0; at < (size_t)n || !xids_xs_server_hungry(guest); at += used) {
+        size_t piece = at < 18 ? 18 - at : (size_t)n - at;
+        int rc = xids_xs_server_input(guest, &used, out + at, piece < (size_t)n - at ? piece : (size_t)n - at);
+        ck_assert(rc == 0 || rc == -XEN_ENOMEM);
+        xids_xs_server_sent(guest, xids_xs_server_output(guest, &answer));
+    }
+    /* A request that is whole and found no memory for its answer is carried out with the next look. */
+    ck_assert_int_eq(xids_xs_server_input(guest, &used, out, 0), 0);
+    xids_xs_server_sent(guest, xids_xs_server_output(guest, &answer));
+}
+
+START_TEST(whichever_allocation_fails_all_is_given_back)
+{
+    for (unsigned long i = 1;; i++) {
+        struct xids_xs_conn *guest;
+        ck_assert_int_eq(xids_xs_server_connect_as(w->server, &guest, NULL, 5), 0);
+        unsigned long start = w->alloc.calls;
+        w->alloc.fail_at = start + i;
+        try(guest, 0, XS_WATCH, "/open/a/path|token|");
+        try(guest, 0, XS_WRITE, "/open/a/path|value");
+        try(guest, 0, XS_WRITE, "/open/a/path|another value, which is a good deal longer");
+        try(guest, 0, XS_SET_PERMS, "/open/a/path|n5|r1|r2|");
+        try(guest, 0, XS_TRANSACTION_START, "|");
+        try(guest, 1, XS_READ, "/open/a/path|");
+        try(guest, 1, XS_WRITE, "/open/b/path|value");
+        try(guest, 1, XS_RM, "/open/a|");
+        try(guest, 1, XS_MKDIR, "/open/c|");
+        bool reached = w->alloc.calls >= start + i;
+        w->alloc.fail_at = 0;
+        EXPECT(c, XS_WRITE, "/elsewhere|1", "write OK|");
+        w->alloc.fail_at = reached ? 0 : w->alloc.calls + 1 + i % 7;
+        if (i % 2 == 0)
+            try(guest, 1, XS_TRANSACTION_END, "T|");
+        w->alloc.fail_at = 0;
+        try(guest, 0, XS_RESET_WATCHES, "|");
+        EXPECT(c, XS_RM, "/open/a|", "rm OK|");
+        EXPECT(c, XS_RM, "/open/b|", "rm OK|");
+        EXPECT(c, XS_RM, "/open/c|", "rm OK|");
+        while (xids_xs_server_idle(w->server, 1000)) {
+        }
+        unsigned long left = world_used(w, 5, "memory");
+        ck_assert_msg(left == 0, "%lu bytes are left when allocation %lu fails", left, i);
+        ck_assert_uint_eq(world_used(w, 5, "nodes"), 0);
+        ck_assert_ptr_null(xids_store_check(xids_xs_server_store(w->server)));
+        xids_xs_server_disconnect(guest);
+        if (!reached && i % 14 == 0)
+            break; /* and each of the first few of the commit has failed too */
+        ck_assert_uint_lt(i, 500);
+    }
+}
+END_TEST
+
 /* ---- bounded ---- */
 
 static const struct {
@@ -643,6 +707,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, answers_events_and_requests_in_part_count);
     tcase_add_loop_test(t, an_end_gives_all_back, 0, 3);
     tcase_add_loop_test(t, whatever_is_done_and_undone_leaves_nothing, 0, 4);
+    tcase_add_test(t, whichever_allocation_fails_all_is_given_back);
     suite_add_tcase(suite, t);
     t = tcase_create("bounded");
     tcase_add_checked_fixture(t, setup, teardown);
