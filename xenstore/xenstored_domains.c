@@ -18,6 +18,9 @@
 
 #define INFO_BATCH 256
 
+/* The page's word for the port of a domain that Xen itself has built: newer than the headers of Xen 4.17. */
+#define PAGE_PORT(page) ((uint32_t XIDS_PEER *)(void XIDS_PEER *)((uint8_t XIDS_PEER *)(page) + 2076))
+
 struct domain {
     void XIDS_PEER *page;
     evtchn_port_t port;
@@ -150,8 +153,9 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
     note_handle(m, dom, domid);
     int rc = p->ops->map(p->ctx, &dom->page, &ref, domid, 1, 0, NULL);
     if (rc == 0) {
+        uint32_t own = xids_peer_load(PAGE_PORT(dom->page));
         dom->mapped = true;
-        rc = bind_port(m, dom, conn, domid, port);
+        rc = bind_port(m, dom, conn, domid, own != 0 ? own : port);
     }
     tracing_note(ctx, TRACE_INTRODUCE, domid, domid, rc);
     xids_xs_conn_set_data(conn, dom);

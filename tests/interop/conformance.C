@@ -21,6 +21,8 @@ tx-snapshot has no snapshot: a node is as it is when it is first read
 tx-read-only refuses what has only read
 tx-blind-write refuses what has only written
 tx-siblings refuses what has created in a directory that another created in
+tx-vm-starts refuses what has created in a directory that another created in
+introduce-page-port newer than 4.17
 introduce-bad 4.17 reads numbers by atoi
 introduce-in-message keeps the freed beginning of the message
 introduced-values 4.17 reads numbers by atoi

@@ -39,6 +39,16 @@ static void introduce_nobody(void)
     says(s, XS_IS_DOMAIN_INTRODUCED, "F|", "%u|", domid_of(3));
 }
 
+/* The word behind the error field: set for domains that Xen itself builds. */
+static void introduce_port_of_page(void)
+{
+    struct client *s = socket_client(), *g = uninformed_guest(0);
+    set_page_word(g, FIELD(error) + 4, g->port);
+    done(s, XS_INTRODUCE, "%u|%u|%u|", g->domid, g->frame, g->port + 1000);
+    reattach(g);
+    says(g, XS_GET_DOMAIN_PATH, "/local/domain/7|", "7|");
+}
+
 static void introduce_more_strings(void)
 {
     struct client *s = socket_client(), *g = uninformed_guest(0);
@@ -213,6 +223,7 @@ const struct rule domain_rules[] = {
     {"introduce", "IS_DOMAIN_INTRODUCED tells of INTRODUCE", introduce_twice_known},
     {"introduce-bad", "INTRODUCE without a domid or a port is EINVAL", introduce_bad},
     {"introduce-nobody", "INTRODUCE of a domain that does not exist is an error", introduce_nobody},
+    {"introduce-page-port", "a port in the page counts more than the one that INTRODUCE names", introduce_port_of_page},
     {"introduce-reserved", "INTRODUCE may have one more string", introduce_more_strings},
     {"introduce-again", "INTRODUCE again forgets the ring, watches and transactions", introduce_again},
     {"introduce-in-message", "also in the middle of a message", introduce_again_in_message},

@@ -211,6 +211,32 @@ static void siblings(void)
     says(s, XS_DIRECTORY, "one|two|", "/c/d|");
 }
 
+/* What the toolstack does for each new domain: it removes what may be left, and makes directories anew. */
+static void begin_domain(struct client *c, uint32_t tx, unsigned int n)
+{
+    static const char *const places[] = {"/c/local/domain", "/c/vm", "/c/libxl"};
+    for (unsigned int i = 0; i < 3; i++) {
+        done_in(c, tx, XS_RM, "%s/%u|", places[i], n);
+        done_in(c, tx, XS_MKDIR, "%s/%u|", places[i], n);
+        done_in(c, tx, XS_SET_PERMS, "%s/%u|n0|r0|", places[i], n);
+        done_in(c, tx, XS_WRITE, "%s/%u/name|guest", places[i], n);
+    }
+}
+
+static void vm_starts(void)
+{
+    struct client *s = socket_client(), *o = socket_client();
+    done(s, XS_MKDIR, "/c/local/domain|");
+    done(s, XS_MKDIR, "/c/vm|");
+    done(s, XS_MKDIR, "/c/libxl|");
+    uint32_t one = start(s), two = start(o);
+    begin_domain(s, one, 1);
+    begin_domain(o, two, 2);
+    done_in(s, one, END, "T|");
+    done_in(o, two, END, "T|");
+    says(s, XS_DIRECTORY, "1|2|", "/c/vm|");
+}
+
 /* ---- events ---- */
 
 static void events_at_commit(void)
@@ -285,6 +311,7 @@ const struct rule tx_rules[] = {
     {"tx-read-only", "one that only reads is never refused", only_reads},
     {"tx-blind-write", "nor one that writes without looking", blind_write},
     {"tx-siblings", "two may create in one directory", siblings},
+    {"tx-vm-starts", "two starts of domains in one moment both succeed", vm_starts},
     {"tx-events", "events come with the commit", events_at_commit},
     {"tx-one-event", "one for each path, in the order of the first touch", one_event},
     {"tx-refused-silent", "a refused one fires nothing", refused_is_silent},
