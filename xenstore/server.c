@@ -227,7 +227,13 @@ int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn,
 
 int xids_xs_server_connect_as(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid)
 {
-    return xids_xs_conn_new(s, conn, data, domid, false);
+    const struct xids_xs_conn *known = xids_xs_server_domain(s, domid);
+    int rc = xids_xs_conn_new(s, conn, data, domid, false);
+    if (rc == 0 && known != NULL) {
+        (*conn)->settings.limits = known->settings.limits;
+        (*conn)->who.target = known->who.target;
+    }
+    return rc;
 }
 
 void xids_xs_server_disconnect(struct xids_xs_conn *conn)

@@ -442,6 +442,14 @@ static void forget_in_transactions(const struct xids_xs_conn *c, uint16_t domid)
     }
 }
 
+static void forget_target(struct xids_xs_conn *c, uint16_t domid)
+{
+    for (; c != NULL; c = c->next) {
+        if (c->who.target == domid)
+            c->who.target = -1;
+    }
+}
+
 void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
 {
     struct xids_xs_conn *c = xids_xs_server_domain(s, domid);
@@ -454,10 +462,8 @@ void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
     xids_xs_early_drop(s, domid);
     set_slot(s, domid, NULL);
     /* Nobody may act with its rights any longer. */
-    for (struct xids_xs_conn *o = s->rings; o != NULL; o = o->next) {
-        if (o->who.target == domid)
-            o->who.target = -1;
-    }
+    forget_target(s->rings, domid);
+    forget_target(s->sockets, domid);
     forget_in_transactions(s->sockets, domid);
     forget_in_transactions(s->rings, domid);
     *f = (struct forgotten){.domid = domid, .was_known = c != NULL};
@@ -534,6 +540,10 @@ int xids_xs_op_set_target(struct request *r)
     if (rc < 0)
         return rc;
     c->who.target = target->who.domid;
+    for (struct xids_xs_conn *o = r->conn->server->sockets; o != NULL; o = o->next) {
+        if (o->who.domid == c->who.domid)
+            o->who.target = c->who.target;
+    }
     xids_xs_reply_ok(r);
     return 0;
 }

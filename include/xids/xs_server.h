@@ -148,8 +148,8 @@ uint64_t xids_xs_server_deadline(const struct xids_xs_server *s);
 int xids_xs_server_connect(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data) XIDS_MUST_CHECK;
 
 /*
- * The same with the rights, limits and home of another domain, which need not be introduced. When that domain dies, the
- * host disconnects it.
+ * The same with the rights (its target's too), limits and home of another domain, which need not be introduced. When
+ * that domain dies, the host disconnects it.
  */
 int xids_xs_server_connect_as(struct xids_xs_server *s, struct xids_xs_conn **conn, void *data, uint16_t domid)
     XIDS_MUST_CHECK;
