@@ -326,6 +326,15 @@ int xids_test_store_destroy(struct xids_test_store *store, domid_t domid)
     return call_simple(store, TST_OP_DESTROY, domid, 0);
 }
 
+int xids_test_store_limit(struct xids_test_store *store, domid_t domid, const char *name, uint32_t value)
+{
+    const struct tst_op op = {.code = TST_OP_LIMIT, .a = {domid, value}, .has_text = true, .text = name};
+    struct tst_result result;
+    int rc = call(store, &op, &result);
+    tst_text_free(&result.text);
+    return rc;
+}
+
 int xids_test_store_ring(struct xids_test_store *store, struct xids_test_store_ring *ring, domid_t domid)
 {
     struct tst_core *core = store->core;

@@ -222,6 +222,8 @@ static int carry_out(struct tst_core *core, const struct tst_op *op, struct tst_
         return tst_shutdown(core, domid);
     case TST_OP_DESTROY:
         return tst_destroy(core, domid);
+    case TST_OP_LIMIT:
+        return text != NULL ? tst_limit(core, domid, text, op->a[1]) : -XEN_EINVAL;
     case TST_OP_FAULT:
         return tst_fault_add(core, op);
     case TST_OP_HITS:

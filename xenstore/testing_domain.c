@@ -167,6 +167,22 @@ int tst_destroy(struct tst_core *core, domid_t domid)
     return remove_home(core, domid);
 }
 
+int tst_limit(struct tst_core *core, domid_t domid, const char *name, uint32_t value)
+{
+    const struct tst_domain *d = tst_domain_of(core, domid);
+    char number[11];
+    struct tst_text payload = {0};
+    if (domid != 0 && (d == NULL || !d->introduced))
+        return -XEN_ENOENT;
+    if (domid != 0)
+        tst_text_add(&payload, number, xids_xswire_format_decimal(number, domid) + 1);
+    tst_text_add(&payload, name, strlen(name) + 1);
+    tst_text_add(&payload, number, xids_xswire_format_decimal(number, value) + 1);
+    int rc = payload.failed ? -XEN_ENOMEM : tst_ask_ok(core, XIDS_XS_SET_QUOTA, payload.s, payload.len);
+    tst_text_free(&payload);
+    return rc;
+}
+
 bool tst_ring_events(struct tst_core *core)
 {
     bool any = false;

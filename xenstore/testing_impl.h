@@ -174,6 +174,7 @@ enum tst_code {
     TST_OP_INTRODUCE,
     TST_OP_SHUTDOWN,
     TST_OP_DESTROY,
+    TST_OP_LIMIT,
     TST_OP_FAULT,
     TST_OP_HITS,
     TST_OP_CLEAR,
@@ -253,6 +254,7 @@ struct tst_domain *tst_domain_of(const struct tst_core *core, domid_t domid);
 int tst_introduce(struct tst_core *core, domid_t domid, bool home);
 int tst_shutdown(struct tst_core *core, domid_t domid);
 int tst_destroy(struct tst_core *core, domid_t domid);
+int tst_limit(struct tst_core *core, domid_t domid, const char *name, uint32_t value);
 /* Looks at the rings whose guests have sent an event; false: there was none. */
 bool tst_ring_events(struct tst_core *core);
 void tst_domains_free(struct tst_core *core);

@@ -115,6 +115,14 @@ int xids_test_store_shutdown(struct xids_test_store *store, domid_t domid) XIDS_
  */
 int xids_test_store_destroy(struct xids_test_store *store, domid_t domid) XIDS_MUST_CHECK;
 
+/*
+ * Sets a limit by C xenstored's name ("nodes", "node-size", "watches", "transactions", ...): of a known domain, or,
+ * with domid 0, which has none itself, of those introduced from now on. 0: none. -XEN_EINVAL: no limit is called so;
+ * -XEN_ENOENT: the domain is not known.
+ */
+int xids_test_store_limit(struct xids_test_store *store, domid_t domid, const char *name, uint32_t value)
+    XIDS_MUST_CHECK;
+
 /* A domain's xenstore page and the channel to the store, as the guest has them: what xids_xs_ring_init wants. */
 struct xids_test_store_ring {
     void XIDS_PEER *page;

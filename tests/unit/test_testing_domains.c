@@ -92,6 +92,30 @@ START_TEST(several_programs_can_be_one_guest)
 }
 END_TEST
 
+/* A device model's domain, for one. It may connect before or after it is given the target. */
+START_TEST(a_domain_has_its_targets_rights_while_there_is_one)
+{
+    static const char payload[] = "5\0006";
+    const struct xids_xswire_part part = {payload, sizeof(payload)};
+    ck_assert_int_eq(xids_test_store_introduce(s, 5, true), 0);
+    ck_assert_int_eq(xids_test_store_introduce(s, 6, true), 0);
+    struct xids_xs *early = open_as(s, 5);
+    ck_assert_int_eq(xids_xs_mkdir(early, 0, "/local/domain/6/data/a"), -XEN_EACCES);
+    ck_assert_int_eq(xids_xs_client_request(xids_xs_client(tools), XS_SET_TARGET, 0, &part, 1, NULL, NULL), 0);
+    ck_assert_int_eq(xids_xs_pump(tools), 0);
+    ck_assert_int_eq(xids_test_store_settle(s), 0);
+    struct xids_xs *late = open_as(s, 5);
+    ck_assert_int_eq(xids_xs_mkdir(early, 0, "/local/domain/6/data/a"), 0);
+    ck_assert_int_eq(xids_xs_mkdir(late, 0, "/local/domain/6/data/b"), 0);
+    ck_assert_int_eq(xids_test_store_destroy(s, 6), 0);
+    ck_assert_int_eq(xids_test_store_introduce(s, 6, true), 0);
+    ck_assert_int_eq(xids_xs_mkdir(early, 0, "/local/domain/6/data/c"), -XEN_EACCES);
+    ck_assert_int_eq(xids_xs_mkdir(late, 0, "/local/domain/6/data/c"), -XEN_EACCES);
+    xids_xs_close(early);
+    xids_xs_close(late);
+}
+END_TEST
+
 START_TEST(limits_are_those_of_the_configuration)
 {
     struct xids_xs_limits limits = xids_xs_limits_default;
@@ -110,6 +134,29 @@ START_TEST(limits_are_those_of_the_configuration)
     ck_assert_int_eq(xids_xs_watch(guest, "data/a", NULL), -XEN_ENOSPC);
     xids_xs_close(guest);
     xids_test_store_free(small);
+}
+END_TEST
+
+START_TEST(limits_are_set_for_one_domain_or_for_those_to_come)
+{
+    ck_assert_int_eq(xids_test_store_introduce(s, 5, true), 0);
+    ck_assert_int_eq(xids_test_store_introduce(s, 6, true), 0);
+    struct xids_xs *guest = open_as(s, 5), *other = open_as(s, 6);
+    ck_assert_int_eq(xids_test_store_limit(s, 5, "nodes", 2), 0);
+    put(guest, "data/a", "1");
+    ck_assert_int_eq(xids_xs_mkdir(guest, 0, "data/b"), -XEN_ENOSPC);
+    put(other, "data/a", "1");
+    put(other, "data/b", "1");
+    ck_assert_int_eq(xids_test_store_limit(s, 0, "nodes", 1), 0);
+    put(other, "data/c", "1");
+    ck_assert_int_eq(xids_test_store_introduce(s, 7, true), 0);
+    struct xids_xs *late = open_as(s, 7);
+    ck_assert_int_eq(xids_xs_mkdir(late, 0, "data/a"), -XEN_ENOSPC);
+    ck_assert_int_eq(xids_test_store_limit(s, 5, "apples", 1), -XEN_EINVAL);
+    ck_assert_int_eq(xids_test_store_limit(s, 55, "nodes", 1), -XEN_ENOENT);
+    xids_xs_close(guest);
+    xids_xs_close(other);
+    xids_xs_close(late);
 }
 END_TEST
 
@@ -352,7 +399,9 @@ Suite *xids_suite(void)
     tcase_add_test(t, numbers_that_are_no_guests_are_refused);
     tcase_add_test(t, a_guests_client_has_its_rights_and_its_home);
     tcase_add_test(t, several_programs_can_be_one_guest);
+    tcase_add_test(t, a_domain_has_its_targets_rights_while_there_is_one);
     tcase_add_loop_test(t, limits_are_those_of_the_configuration, 0, SERVED);
+    tcase_add_test(t, limits_are_set_for_one_domain_or_for_those_to_come);
     tcase_add_test(t, coming_and_going_is_told);
     tcase_add_test(t, a_destroyed_domain_is_gone_with_all_it_had);
     tcase_add_test(t, a_domain_that_has_gone_is_given_nothing);
