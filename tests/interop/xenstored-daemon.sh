@@ -257,7 +257,7 @@ else
     tap_skip "ten thousand clients" "the limit of descriptors is $(ulimit -H -n)"
 fi
 
-# ---- a socket that is handed over ----
+# ---- a service manager ----
 
 # As systemd does: the socket is there before the daemon, and stays after it.
 # shellcheck disable=SC2317
@@ -265,9 +265,12 @@ handed_over() {
     "$XIDS_BUILDDIR/tests/interop/hand_over" "$work/handed" "$daemon" -D -N -F "$work/pid" </dev/null >"$work/log" 2>&1 &
     local pid=$!
     XENSTORED_PATH=$work/handed eventually write /handed/over 1 || { cat "$work/log"; return 1; }
-    prints "$pid" cat "$work/pid" && stop TERM && wait "$pid" && [ -S "$work/handed" ] && [ ! -e "$XENSTORED_PATH" ]
+    prints "$pid" cat "$work/pid" && kill -HUP "$pid" && eventually contains "$work/handed.said" RELOADING=1 &&
+        stop TERM && wait "$pid" && [ -S "$work/handed" ] && [ ! -e "$XENSTORED_PATH" ]
 }
 tap_ok "it serves a socket that was opened for it, and leaves it there" handed_over
+tap_ok "it tells its manager what it does" eventually prints "$(printf 'READY=1\nRELOADING=1\nREADY=1\nSTOPPING=1')" \
+    sed '/^MONOTONIC_USEC=[0-9]*$/d' "$work/handed.said"
 
 # A machine with guests that come, ask, and die, under a daemon that traces from its start.
 unset XENSTORED_PATH
