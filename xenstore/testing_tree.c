@@ -174,7 +174,7 @@ int tst_dump(struct tst_core *core, struct tst_text *out, const char *path, unsi
 static int load_line(struct tst_core *core, const struct tst_line *l)
 {
     struct tst_text payload = {0};
-    int rc = l->any ? -XEN_EINVAL : 0;
+    int rc = 0;
     tst_text_add(&payload, l->path, l->path_len + 1);
     tst_text_add(&payload, l->value, l->value_len);
     if (rc == 0 && !payload.failed && l->path[0] == '/')
@@ -200,6 +200,11 @@ int tst_load(struct tst_core *core, unsigned int *line_number, const char *text)
 {
     struct tst_lines lines;
     int rc = tst_lines_parse(&lines, text, line_number);
+    for (size_t i = 0; rc == 0 && i < lines.n; i++) {
+        *line_number = lines.v[i].number;
+        if (lines.v[i].any)
+            rc = -XEN_EINVAL; /* for comparing only */
+    }
     for (size_t i = 0; rc == 0 && i < lines.n; i++) {
         *line_number = lines.v[i].number;
         rc = load_line(core, &lines.v[i]);

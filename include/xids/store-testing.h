@@ -191,7 +191,7 @@ int xids_test_store_fault_clear(struct xids_test_store *store, int fault);
 /* Sends all that is held back. */
 int xids_test_store_let_go(struct xids_test_store *store);
 
-/* ---- the tree as text ----
+/* ---- the tree as text (docs/spec/store-testing.md) ----
  * A line a node, parents before their children:
  *
  *     /local/domain/1/name = "guest" (n0,r1)
@@ -211,8 +211,9 @@ int xids_test_store_dump(struct xids_test_store *store, char **text, const char 
     XIDS_MUST_CHECK;
 
 /*
- * Writes what a text says, line by line, as a toolstack would: watches fire. -XEN_EINVAL: a line is wrong; -XEN_E2BIG:
- * too long for a request. *line, which may be NULL, is its number; those before it are written.
+ * Writes what a text says, line by line, as a toolstack would: watches fire. -XEN_EINVAL: a line is wrong, and nothing
+ * is written; or the store's own errors, -XEN_E2BIG for what is too long for a request among them, and then the lines
+ * before are. *line, which may be NULL, is the number of the line.
  */
 int xids_test_store_load(struct xids_test_store *store, unsigned int *line, const char *text) XIDS_MUST_CHECK;
 

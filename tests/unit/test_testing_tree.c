@@ -189,8 +189,21 @@ START_TEST(what_the_store_refuses_is_named_too)
     ck_assert_int_eq(xids_test_store_load(s, &line, text), -XEN_E2BIG);
     ck_assert_uint_eq(line, 2);
     ck_assert(has(xs, "/good", ""));
-    ck_assert_int_eq(xids_test_store_load(s, &line, "/any = *\n"), -XEN_EINVAL);
-    ck_assert_uint_eq(line, 1);
+    ck_assert_int_eq(xids_test_store_load(s, &line, "/one = \"\"\n/any = *\n"), -XEN_EINVAL);
+    ck_assert_uint_eq(line, 2);
+    ck_assert(has(xs, "/one", NULL));
+}
+END_TEST
+
+START_TEST(special_nodes_are_given_permissions)
+{
+    struct xids_xs_perm *perms = NULL;
+    unsigned int count = 0;
+    load("@releaseDomain = \"\" (n0,r5)\n");
+    ck_assert_int_eq(xids_xs_get_perms(xs, &perms, &count, 0, "@releaseDomain"), 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(perms[1].domid, 5);
+    free(perms);
 }
 END_TEST
 
@@ -391,6 +404,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, comments_and_blank_lines_mean_nothing);
     tcase_add_loop_test(t, a_wrong_line_is_named, 0, (int)(sizeof(wrong_lines) / sizeof(wrong_lines[0])));
     tcase_add_test(t, what_the_store_refuses_is_named_too);
+    tcase_add_test(t, special_nodes_are_given_permissions);
     tcase_add_test(t, the_harness_itself_is_not_in_the_log_and_meets_no_fault);
     suite_add_tcase(suite, t);
     t = tcase_create("compare");
