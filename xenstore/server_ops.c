@@ -213,8 +213,7 @@ static int op_set_perms(struct request *r)
         if (xids_xs_is_unknown(s, domid) || (domid == XIDS_XS_DOMID_ANY && !any))
             s->perms[i].access |= XIDS_STORE_IGNORED;
     }
-    if (rest != 0)
-        return -XEN_EINVAL;
+    /* Bytes that are left, without a NUL, are reserved. */
     for (unsigned int i = 0; i < count; i++) {
         uint16_t domid = s->perms[i].domid;
         bool counts =
@@ -233,23 +232,35 @@ static int op_set_perms(struct request *r)
 
 /* ---- watches ---- */
 
+/* The number at the start, as C xenstored reads it: none is 0, which clients may send as an empty string. */
+static int32_t depth_of(const struct xids_xswire_str *arg)
+{
+    bool negative = arg->len > 0 && arg->s[0] == '-';
+    int32_t depth = 0;
+    for (size_t i = negative; i < arg->len && arg->s[i] >= '0' && arg->s[i] <= '9'; i++)
+        depth = depth < INT32_MAX / 10 - 1 ? depth * 10 + (arg->s[i] - '0') : INT32_MAX / 10;
+    return negative ? -depth : depth;
+}
+
 static int op_watch(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
     struct xids_xswire_str args[3];
     struct watch *w = NULL;
     size_t prefix = 0, len;
-    uint32_t depth = 0;
+    int32_t depth = -1;
     unsigned int n = xids_xswire_count(r->msg->payload, r->msg->len);
     if (xids_xswire_split(args, 3, NULL, r->msg->payload, r->msg->len) != n || n < 2)
         return -XEN_EINVAL;
     if (n == 3 && (r->conn->settings.features & XIDS_XS_FEATURE_WATCHDEPTH) == 0)
         return -XEN_EINVAL;
-    if (n == 3 && xids_xswire_decimal(&depth, args[2].s, args[2].len, INT32_MAX) < 0)
+    if (n == 3)
+        depth = depth_of(&args[2]);
+    if (n == 3 && depth < 0)
         return -XEN_EINVAL;
     int rc = xids_xs_path(r, s->path, &args[0], true, &prefix);
     if (rc == 0)
-        rc = xids_xs_watch_add(r->conn, &w, s->path, &args[1], n == 3 ? (int32_t)depth : -1, prefix);
+        rc = xids_xs_watch_add(r->conn, &w, s->path, &args[1], depth, prefix);
     if (rc != 0)
         return rc;
     xids_xs_reply_ok(r);

@@ -11,6 +11,7 @@ framing-empty 4.17 looks at memory that nobody has set, and may die of it
 framing-empty-guest 4.17 takes a single argument as it comes
 depth newer than 4.17
 depth-guest newer than 4.17
+depth-empty newer than 4.17
 depth-same newer than 4.17
 special-depth newer than 4.17
 special-release-one newer than 4.17

@@ -159,6 +159,14 @@ static void bad_perms(void)
     says(s, XS_GET_PERMS, "n0|", "/c/a|");
 }
 
+static void reserved_bytes(void)
+{
+    struct client *s = socket_client();
+    done(s, XS_MKDIR, "/c/a|");
+    done(s, XS_SET_PERMS, "/c/a|b0|reserved");
+    says(s, XS_GET_PERMS, "b0|", "/c/a|");
+}
+
 static void root_perms(void)
 {
     struct client *s = socket_client(), *g = guest(0);
@@ -195,6 +203,7 @@ const struct rule perm_rules[] = {
     {"perms-any", "an entry for 32757 is for every domain", every_domain},
     {"perms-any-feature", "server_features says so", every_domain_offered},
     {"perms-bad", "what is no permission is EINVAL", bad_perms},
+    {"perms-reserved", "bytes behind the last permission are reserved", reserved_bytes},
     {"perms-root", "a guest has no right to /", root_perms},
     {"perms-guests", "a guest lets in whom it names", between_guests},
     {NULL, NULL, NULL},

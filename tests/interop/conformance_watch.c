@@ -360,6 +360,19 @@ static void depth_bad(void)
     says(s, XS_WATCH, "!EINVAL", "/c/a|t|1|2|");
 }
 
+/* Clients send what is reserved as an empty string. */
+static void depth_empty(void)
+{
+    struct client *s = socket_client(), *w = socket_client();
+    done(s, XS_MKDIR, "/c/a|");
+    done(w, XS_WATCH, "/c/a|t||");
+    (void)events_of(w);
+    done(s, XS_WRITE, "/c/a/b|v");
+    hears_nothing(w);
+    done(s, XS_WRITE, "/c/a|v");
+    hears(w, "/c/a|t|");
+}
+
 static void depth_same_watch(void)
 {
     struct client *s = socket_client();
@@ -464,6 +477,7 @@ const struct rule watch_rules[] = {
     {"depth", "a depth counts the levels below that matter", depth_limits},
     {"depth-guest", "depth is offered to guests, in server_features", depth_guest},
     {"depth-bad", "a negative depth, or a fourth string, is EINVAL", depth_bad},
+    {"depth-empty", "an empty depth is 0", depth_empty},
     {"depth-same", "depth does not make another watch", depth_same_watch},
     {"special-introduce", "INTRODUCE fires @introduceDomain", introduce_told},
     {"special-release", "RELEASE fires @releaseDomain", release_told},
