@@ -25,10 +25,25 @@ struct lxs_active {
     } entry;
 };
 
+/*
+ * When so many events wait that nobody fetches, each watch gets one more, at its own path, for all that follow: what
+ * writers below a watched path can make a program keep is bounded.
+ */
+#define LXS_EVENTS_MAX 4096u
+
+struct lxs_watch {
+    TAILQ_ENTRY(lxs_watch) entry;
+    bool summed; /* that one event waits */
+    const char *token;
+    uint32_t len;
+    char text[]; /* path and token, each with its NUL */
+};
+
 struct lxs_event {
     TAILQ_ENTRY(lxs_event) entry;
     char **strings; /* what the user gets: one block */
     unsigned int count;
+    struct lxs_watch *sum_of; /* NULL: it is an event of its own */
 };
 
 /* A thread's request that is under way. */
@@ -44,6 +59,7 @@ struct lxs_call {
 
 TAILQ_HEAD(lxs_calls, lxs_call);
 TAILQ_HEAD(lxs_events, lxs_event);
+TAILQ_HEAD(lxs_watches, lxs_watch);
 
 struct xs_handle {
     struct lxs_active active;
@@ -57,6 +73,8 @@ struct xs_handle {
     uint32_t whole; /* bytes left of the message whose first part the device has taken */
     struct lxs_calls calls;
     struct lxs_events events;
+    struct lxs_watches watches;
+    unsigned int waiting; /* events */
     pthread_cond_t room;  /* a request can be made, or there is nobody who reads */
     unsigned int crowded; /* threads that wait for that */
     atomic_uint watchers; /* threads in xs_read_watch, which wait at poll_fd; one that is cancelled takes no lock */
@@ -103,10 +121,30 @@ void lxs_wait(struct xs_handle *h, bool *reading, pthread_cond_t *cond);
 /* Locked: ends what lxs_wait began: another thread that waits is to read, or the descriptor of xs_fileno to watch. */
 void lxs_stop_reading(struct xs_handle *h, bool reading);
 
-/* ---- libxenstore_watch.c ---- */
+/* ---- libxenstore_events.c ---- */
 
 /* Locked: the engine's callback for events. ctx: the handle. */
 void lxs_on_event(void *ctx, const char *payload, uint32_t len);
+
+/*
+ * Locked: the strings of the first event, *count of them, which are the user's to free; or NULL with *error: EAGAIN, or
+ * EINVAL when the connection is lost, which is told then.
+ */
+char **lxs_next_event(struct xs_handle *h, unsigned int *count, int *error);
+
+/* Drops waiting events with this token at or below path. */
+void lxs_drop_events(struct xs_handle *h, const char *path, const char *token);
+
+/* Keeps a watch in mind, before it is made; finds one; and forgets one, when it is no more or was refused. NULL: none.
+ */
+struct lxs_watch *lxs_add_watch(struct xs_handle *h, const char *path, const char *token);
+struct lxs_watch *lxs_find_watch(struct xs_handle *h, const char *path, const char *token);
+void lxs_remove_watch(struct xs_handle *h, struct lxs_watch *w);
+
+/* Not locked: the end of the handle. */
+void lxs_free_events(struct xs_handle *h);
+
+/* ---- libxenstore_watch.c ---- */
 
 /* Locked: makes the descriptor of xs_fileno say what is so. */
 void lxs_set_bell(struct xs_handle *h);

@@ -181,12 +181,7 @@ struct xs_handle *xs_domain_open(void)
  */
 void xs_daemon_destroy_postfork(struct xs_handle *h)
 {
-    struct lxs_event *e;
-    while ((e = TAILQ_FIRST(&h->events)) != NULL) {
-        TAILQ_REMOVE(&h->events, e, entry);
-        free(e->strings);
-        free(e);
-    }
+    lxs_free_events(h);
     xentoolcore__deregister_active_handle(&h->active);
     close(h->fd);
     if (h->poll_fd >= 0) {

@@ -27,6 +27,7 @@ int lxs_start(struct xs_handle *h)
     xids_xs_client_own_events(h->client, lxs_on_event, h);
     TAILQ_INIT(&h->calls);
     TAILQ_INIT(&h->events);
+    TAILQ_INIT(&h->watches);
     h->poll_fd = h->bell_fd = -1;
     rc = pthread_mutex_init(&h->lock, NULL);
     rc = rc != 0 ? rc : pthread_cond_init(&h->room, NULL);

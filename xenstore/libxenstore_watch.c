@@ -81,55 +81,6 @@ int xs_fileno(struct xs_handle *h)
 
 /* ---- events ---- */
 
-/* The strings of an event as the user gets them: pointers and text in one block. */
-static char **make_strings(const char *payload, uint32_t len, unsigned int count)
-{
-    char **strings = malloc(count * sizeof(*strings) + len);
-    if (strings == NULL)
-        return NULL;
-    char *at = (char *)(strings + count);
-    memcpy(at, payload, len);
-    for (unsigned int i = 0; i < count; i++) {
-        strings[i] = at;
-        at += strlen(at) + 1;
-    }
-    return strings;
-}
-
-void lxs_on_event(void *ctx, const char *payload, uint32_t len)
-{
-    struct xs_handle *h = ctx;
-    struct lxs_event *e = malloc(sizeof(*e));
-    unsigned int count = xids_xswire_count(payload, len);
-    char **strings = e != NULL ? make_strings(payload, len, count) : NULL;
-    if (strings == NULL) {
-        free(e);
-        /* An event that is lost without a word would be worse. */
-        xids_xs_client_fail(h->client, -XEN_ENOMEM, "no memory for an event");
-        return;
-    }
-    e->strings = strings;
-    e->count = count;
-    TAILQ_INSERT_TAIL(&h->events, e, entry);
-}
-
-/* Locked: the first event, which is the user's to free, or NULL with *error set. */
-static char **next_event(struct xs_handle *h, unsigned int *count, int *error)
-{
-    struct lxs_event *e = TAILQ_FIRST(&h->events);
-    if (e == NULL) {
-        bool lost = xids_xs_client_error(h->client) != 0;
-        h->loss_told |= lost;
-        *error = lost ? EINVAL : EAGAIN;
-        return NULL;
-    }
-    char **strings = e->strings;
-    *count = e->count;
-    TAILQ_REMOVE(&h->events, e, entry);
-    free(e);
-    return strings;
-}
-
 char **xs_check_watch(struct xs_handle *h)
 {
     unsigned int count;
@@ -137,7 +88,7 @@ char **xs_check_watch(struct xs_handle *h)
     int state = lxs_lock(h);
     if (TAILQ_EMPTY(&h->events))
         lxs_look(h);
-    char **strings = next_event(h, &count, &error);
+    char **strings = lxs_next_event(h, &count, &error);
     lxs_set_bell(h);
     lxs_unlock(h, state);
     if (strings == NULL)
@@ -175,7 +126,7 @@ char **xs_read_watch(struct xs_handle *h, unsigned int *num)
     (void)atomic_fetch_add(&h->watchers, 1);
     if (h->poll_fd < 0)
         error = make_poll_fd(h);
-    while ((strings = next_event(h, &count, &error)) == NULL && error == EAGAIN && h->poll_fd >= 0) {
+    while ((strings = lxs_next_event(h, &count, &error)) == NULL && error == EAGAIN && h->poll_fd >= 0) {
         wait_for_event(h, state);
         if (TAILQ_EMPTY(&h->events))
             lxs_look(h);
@@ -192,18 +143,33 @@ char **xs_read_watch(struct xs_handle *h, unsigned int *num)
 
 /* ---- watches ---- */
 
+/* Makes a watch, with a depth or, NULL, without, that is kept in mind for when its events are too many. */
+static bool add_watch(struct xs_handle *h, const char *path, const char *token, const struct xids_xswire_part *depth)
+{
+    struct xids_xswire_part parts[3] = {xids_xswire_string(path), xids_xswire_string(token)};
+    struct lxs_watch *w = lxs_add_watch(h, path, token);
+    if (w == NULL)
+        return false;
+    if (depth != NULL)
+        parts[2] = *depth;
+    if (lxs_talk(h, NULL, NULL, XS_WATCH, XBT_NULL, parts, depth != NULL ? 3 : 2))
+        return true;
+    int error = errno;
+    lxs_remove_watch(h, w);
+    errno = error;
+    return false;
+}
+
 bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 {
-    const struct xids_xswire_part parts[2] = {xids_xswire_string(path), xids_xswire_string(token)};
-    return lxs_talk(h, NULL, NULL, XS_WATCH, XBT_NULL, parts, 2);
+    return add_watch(h, path, token, NULL);
 }
 
 bool xs_watch_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth)
 {
     char text[11];
     unsigned int features;
-    struct xids_xswire_part parts[3] = {xids_xswire_string(path), xids_xswire_string(token), {text, 0}};
-    parts[2].len = xids_xswire_format_decimal(text, depth) + 1u;
+    const struct xids_xswire_part part = {text, xids_xswire_format_decimal(text, depth) + 1u};
     if (!xs_get_features_supported(h, &features))
         return false;
     /* A store that does not know of it would watch all that is below. */
@@ -211,7 +177,7 @@ bool xs_watch_depth(struct xs_handle *h, const char *path, const char *token, un
         errno = ENOSYS;
         return false;
     }
-    return lxs_talk(h, NULL, NULL, XS_WATCH, XBT_NULL, parts, 3);
+    return add_watch(h, path, token, &part);
 }
 
 bool xs_watch_try_depth(struct xs_handle *h, const char *path, const char *token, unsigned int depth)
@@ -219,31 +185,15 @@ bool xs_watch_try_depth(struct xs_handle *h, const char *path, const char *token
     return xs_watch_depth(h, path, token, depth) || xs_watch(h, path, token);
 }
 
-/* Drops waiting events of a watch that is no more. */
-static void drop_events(struct xs_handle *h, const char *path, const char *token)
-{
-    int state = lxs_lock(h);
-    struct lxs_event *e = TAILQ_FIRST(&h->events);
-    while (e != NULL) {
-        struct lxs_event *next = TAILQ_NEXT(e, entry);
-        if (strcmp(e->strings[XS_WATCH_TOKEN], token) == 0 && xs_path_is_subpath(path, e->strings[XS_WATCH_PATH])) {
-            TAILQ_REMOVE(&h->events, e, entry);
-            free(e->strings);
-            free(e);
-        }
-        e = next;
-    }
-    lxs_set_bell(h);
-    lxs_unlock(h, state);
-}
-
 bool xs_unwatch(struct xs_handle *h, const char *path, const char *token)
 {
     const struct xids_xswire_part parts[2] = {xids_xswire_string(path), xids_xswire_string(token)};
     bool done = lxs_talk(h, NULL, NULL, XS_UNWATCH, XBT_NULL, parts, 2);
     int error = errno;
+    if (done)
+        lxs_remove_watch(h, lxs_find_watch(h, path, token));
     if (h->filter)
-        drop_events(h, path, token);
+        lxs_drop_events(h, path, token);
     errno = error;
     return done;
 }

@@ -295,6 +295,63 @@ START_TEST(events_that_came_before_the_descriptor_was_asked_for_show_on_it)
 }
 END_TEST
 
+/* One more than are kept: each has a path of its own. The handle reads now and then, and fetches no event. */
+static void make_too_many_events(void)
+{
+    char path[32];
+    for (unsigned int i = 0; i < LXS_EVENTS_MAX + 100; i++) {
+        snprintf(path, sizeof(path), "/w/%u", i);
+        ck_assert(xs_mkdir(other, XBT_NULL, path));
+        if (i % 50 == 0)
+            check_value(h, "/tool", "");
+    }
+    check_value(h, "/tool", "");
+}
+
+START_TEST(too_many_events_become_one_for_each_watch)
+{
+    char path[32];
+    ck_assert(xs_watch(h, "/w", "t"));
+    ck_assert(xs_watch(h, "/", "all"));
+    expect_event(h, "/w", "t");
+    expect_event(h, "/", "all");
+    make_too_many_events();
+    for (unsigned int i = 0; i < LXS_EVENTS_MAX; i++) {
+        char **event = xs_check_watch(h);
+        ck_assert_ptr_nonnull(event);
+        snprintf(path, sizeof(path), "/w/%u", i / 2);
+        ck_assert_str_eq(event[XS_WATCH_PATH], path);
+        free(event);
+    }
+    /* Which of the two comes first is the store's affair. */
+    char **event = xs_check_watch(h);
+    ck_assert_ptr_nonnull(event);
+    bool all = strcmp(event[XS_WATCH_TOKEN], "all") == 0;
+    ck_assert_str_eq(event[XS_WATCH_PATH], all ? "/" : "/w");
+    free(event);
+    expect_event(h, all ? "/w" : "/", all ? "t" : "all");
+    expect_none(h);
+    /* And then as before. */
+    ck_assert(xs_unwatch(h, "/", "all"));
+    ck_assert(xs_write(other, XBT_NULL, "/w/x", "1", 1));
+    check_value(h, "/w/x", "1");
+    expect_event(h, "/w/x", "t");
+    expect_none(h);
+}
+END_TEST
+
+START_TEST(a_watch_may_end_while_too_many_events_wait)
+{
+    ck_assert(xs_watch(h, "/w", "t"));
+    make_too_many_events();
+    ck_assert(xs_unwatch(h, "/w", "t"));
+    unsigned int n = 0;
+    for (char **event; (event = xs_check_watch(h)) != NULL; n++)
+        free(event);
+    ck_assert_uint_eq(n, LXS_EVENTS_MAX + 1);
+}
+END_TEST
+
 START_TEST(unwatch_drops_waiting_events_if_so_opened)
 {
     struct xs_handle *with = _i == 0 ? h : xs_open(XS_UNWATCH_FILTER);
@@ -572,6 +629,8 @@ Suite *xids_suite(void)
     tcase_add_test(watches, events_carry_path_and_token);
     tcase_add_test(watches, the_descriptor_is_readable_while_an_event_waits);
     tcase_add_test(watches, events_that_came_before_the_descriptor_was_asked_for_show_on_it);
+    tcase_add_test(watches, too_many_events_become_one_for_each_watch);
+    tcase_add_test(watches, a_watch_may_end_while_too_many_events_wait);
     tcase_add_loop_test(watches, unwatch_drops_waiting_events_if_so_opened, 0, 2);
     suite_add_tcase(s, watches);
     TCase *threads = tcase_create("threads");
