@@ -8,15 +8,17 @@
 #include <string.h>
 
 #define NODES 100000u
-#define PER_DIRECTORY 1000u
+/* As many below a directory as a device has, at places that are as deep as those. */
+#define PER_DEVICE 20u
+#define PER_DOMAIN (20u * PER_DEVICE)
 
 static char value[128];
 
 static size_t make_node(uint8_t *out, unsigned int i)
 {
     char payload[256];
-    int n = snprintf(payload, sizeof(payload), "/memory/%zu/%u/%u%c%s", strlen(value), i / PER_DIRECTORY,
-                     i % PER_DIRECTORY, 0, value);
+    int n = snprintf(payload, sizeof(payload), "/memory/%zu/%u/device/vbd/%u/node-%u%c%s", strlen(value),
+                     i / PER_DOMAIN, i / PER_DEVICE, i % PER_DEVICE, 0, value);
     must(n > 0);
     return request(out, XS_WRITE, 0, payload, (size_t)n);
 }
