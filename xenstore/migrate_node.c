@@ -354,7 +354,7 @@ int xids_xs_state_load_gone(struct state_in *in, struct state_body *b)
         return rc;
     if (d.missing > 0 || p->depth < 2)
         return xids_xs_state_bad(in, "a transaction's removal of what is not there");
-    struct xids_store_node *removed;
+    struct xids_store_node *removed = NULL;
     uint64_t generation = d.dir->generation, newest = s->generation;
     rc = uncount(in, &v, *d.slot, true);
     if (rc == 0)
