@@ -326,7 +326,8 @@ int options_parse(struct options *o, int argc, char **argv)
 void options_free(struct options *o)
 {
     for (size_t i = 0; i < SETTINGS; i++) {
+        void *at = (char *)o + settings[i].at;
         if (settings[i].kind == TEXT)
-            free(*(char **)((char *)o + settings[i].at));
+            free(*(char **)at);
     }
 }

@@ -170,7 +170,8 @@ static int drop_capabilities(void)
     bool lock = capng_have_capability(CAPNG_PERMITTED, CAP_IPC_LOCK) != 0;
     capng_clear(CAPNG_SELECT_BOTH);
     if (lock)
-        (void)capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_IPC_LOCK, -1);
+        (void)capng_updatev(CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
+                            CAP_IPC_LOCK, -1);
     return capng_apply(bounding ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }
 
