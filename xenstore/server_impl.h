@@ -113,7 +113,7 @@ struct turns {
     struct turn_list refused, refused_guests;
     /* because they would make untrue what the reader was told, or would have */
     struct turn_list disturbing, again;
-    /* and guests whose requests are not carried out yet, because they would change nodes */
+    /* and guests whose plain requests would */
     struct turn_list changing;
 };
 
@@ -176,7 +176,8 @@ struct xids_xs_conn {
         uint32_t req_id, tx_id;
         uint64_t until;
     } held;
-    uint64_t turn_after; /* no other turn before */
+    uint64_t turn_after;              /* no other turn before */
+    struct xids_store_tx *refused_tx; /* what it had read, until its turn is over */
     struct {
         uint64_t requests, events, commits, conflicts, denials;
     } done;
@@ -351,8 +352,12 @@ void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t);
 #define XIDS_XS_HELD 2
 int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id);
 
-/* A guest's request would change nodes: true when it has to wait for a turn's end. Then it is carried out anew. */
-bool xids_xs_turn_waits(struct xids_xs_conn *conn);
+/*
+ * A guest's plain request would change the node of a path, or with below all that is below as well: whether it has to
+ * wait for a turn's end. Its answer is XIDS_XS_WAITS then, and it is carried out anew.
+ */
+#define XIDS_XS_WAITS 3
+bool xids_xs_turn_waits(const struct request *r, const struct xids_store_path *p, bool below);
 
 /* The connection loses what it holds: nothing of it is held back any more, and its turn is over. */
 void xids_xs_turn_drop(struct xids_xs_conn *conn);

@@ -130,6 +130,8 @@ static int op_write(struct request *r)
     if (xids_xswire_split(&arg, 1, &rest, r->msg->payload, r->msg->len) != 1)
         return -XEN_EINVAL;
     int rc = xids_xs_path(r, s->path, &arg, false, NULL);
+    if (rc == 0 && xids_xs_turn_waits(r, s->path, false))
+        rc = XIDS_XS_WAITS;
     if (rc == 0)
         rc = xids_store_write(s->store, r->tx, &r->conn->who, s->path, arg.s + arg.len + 1, rest);
     if (rc == 0)
@@ -141,6 +143,8 @@ static int op_mkdir(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
     int rc = one_path(r, false);
+    if (rc == 0 && xids_xs_turn_waits(r, s->path, false))
+        rc = XIDS_XS_WAITS;
     if (rc == 0)
         rc = xids_store_mkdir(s->store, r->tx, &r->conn->who, s->path);
     if (rc == 0)
@@ -152,6 +156,8 @@ static int op_rm(struct request *r)
 {
     struct xids_xs_server *s = r->conn->server;
     int rc = one_path(r, false);
+    if (rc == 0 && xids_xs_turn_waits(r, s->path, true))
+        rc = XIDS_XS_WAITS;
     if (rc == 0)
         rc = xids_store_rm(s->store, r->tx, &r->conn->who, s->path);
     if (rc == 0)
@@ -223,6 +229,8 @@ static int op_set_perms(struct request *r)
             return rc;
     }
     int rc = (s->perms[0].access & XIDS_STORE_IGNORED) != 0 ? -XEN_ENOENT : xids_xs_path(r, s->path, &arg, true, NULL);
+    if (rc == 0 && xids_xs_turn_waits(r, s->path, true))
+        rc = XIDS_XS_WAITS;
     if (rc == 0)
         rc = xids_store_set_perms(s->store, r->tx, &r->conn->who, s->path, s->perms, count);
     if (rc == 0)
@@ -388,11 +396,6 @@ static const struct op {
     [XIDS_XS_SET_QUOTA] = {xids_xs_op_set_quota, true, false},
 };
 
-static bool changes_nodes(uint32_t type)
-{
-    return type == XS_WRITE || type == XS_MKDIR || type == XS_RM || type == XS_SET_PERMS;
-}
-
 /* The host's word before a request is carried out. */
 static int host_refuses(struct request *r)
 {
@@ -433,10 +436,6 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
     int refused = conn->repeat ? 0 : announce(&r);
     if (refused < 0)
         rc = refused;
-    if (rc == 0 && r.tx == NULL && changes_nodes(msg->type) && xids_xs_turn_waits(conn)) {
-        conn->repeat = true;
-        return false;
-    }
     if (rc == 0) {
         rc = op->run(&r);
         if (r.tx != NULL)
@@ -444,10 +443,10 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
         if (rc == -XEN_ENOSPC)
             xids_xs_denied(conn, QUOTAS, r.path);
     }
-    conn->repeat = rc == XIDS_STORE_LATER && !r.answered;
-    if (conn->repeat)
+    conn->repeat = (rc == XIDS_STORE_LATER || rc == XIDS_XS_WAITS) && !r.answered;
+    if (rc == XIDS_STORE_LATER && conn->repeat)
         xids_xs_wait(conn);
-    else if (rc < 0 && !r.answered)
+    if (rc < 0 && !r.answered)
         xids_xs_reply_error(&r, rc);
     if (conn->ring || !conn->who.privileged)
         xids_xs_account(conn);

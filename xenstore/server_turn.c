@@ -4,14 +4,14 @@
  * each other without end, and nearly all of their work would be in vain.
  *
  * A connection whose transaction was refused has a turn, one connection at a time: what the next transaction that it
- * starts has read stays true until it ends. Whose transaction would change that has its answer held back, and so has
- * who is refused in the meantime, for whom it is the next turn. A connection whose answer is held back is not read
- * from.
+ * starts has read, and what the refused one had read, stays as it is from its start until it ends. Whose transaction
+ * would change that has its answer held back, and so has who is refused in the meantime, for whom it is the next turn.
+ * A connection whose answer is held back is not read from.
  *
  * Nobody waits for ever, and no two for each other: the connection whose turn it is never waits, and all others wait
  * for it alone. A turn has an end by the clock, and so has each wait. Plain requests do not wait, and may well be what
- * refuses the transaction that has precedence; but while it is a privileged connection's, guests' changes wait. Guests
- * get turns against guests alone.
+ * refuses the transaction that has precedence; but if that is a privileged connection's, guests' changes of what it has
+ * read wait. Guests get turns against guests alone.
  */
 #include "xenstore/server_impl.h"
 
@@ -77,6 +77,14 @@ static void say(struct xids_xs_conn *conn, int rc)
         xids_xs_look_again(conn);
 }
 
+/* What the connection's refused transaction had read is of no account any more. */
+static void forget_reads(struct xids_xs_conn *conn)
+{
+    if (conn->refused_tx != NULL)
+        xids_store_tx_abort(conn->server->store, conn->refused_tx);
+    conn->refused_tx = NULL;
+}
+
 /* ---- turns ---- */
 
 static void give_turn(struct xids_xs_conn *conn)
@@ -98,6 +106,7 @@ static void take_turn(struct turns *u)
     struct xids_xs_conn *conn = u->holder;
     if (!conn->who.privileged)
         conn->turn_after = u->now + GUEST_REST * (u->now - u->since + 1);
+    forget_reads(conn);
     u->holder = NULL;
     u->reader = NULL;
     /* What was held back for its sake is looked at again. */
@@ -141,10 +150,16 @@ void xids_xs_turn_ended(struct xids_xs_conn *conn, const struct transaction *t)
 }
 
 /* Else a guest that writes without end what a toolstack reads would refuse it for ever. */
-bool xids_xs_turn_waits(struct xids_xs_conn *conn)
+bool xids_xs_turn_waits(const struct request *r, const struct xids_store_path *p, bool below)
 {
+    struct xids_xs_conn *conn = r->conn;
+    struct xids_store *store = conn->server->store;
     struct turns *u = &conn->server->turns;
-    if (conn->who.privileged || u->reader == NULL || !u->holder->who.privileged)
+    if (r->tx != NULL || conn->who.privileged || u->reader == NULL || !u->holder->who.privileged)
+        return false;
+    const struct xids_store_tx *before = u->holder->refused_tx;
+    if (!xids_store_tx_minds(store, u->reader->tx, p, below) &&
+        (before == NULL || !xids_store_tx_minds(store, before, p, below)))
         return false;
     if (!conn->repeat)
         conn->held.until = u->now + HOLD_MS;
@@ -159,6 +174,7 @@ void xids_xs_turn_drop(struct xids_xs_conn *conn)
     struct turns *u = &conn->server->turns;
     if (conn->held.list != NULL)
         list_remove(conn);
+    forget_reads(conn);
     if (u->holder == conn) {
         take_turn(u);
         next_turn(u);
@@ -183,6 +199,25 @@ static bool yields(const struct turns *u, const struct xids_xs_conn *conn)
     return u->holder != NULL && u->holder != conn && (u->holder->who.privileged || !conn->who.privileged);
 }
 
+/* Has a transaction of the connection been refused; whether that is said now, or later with its turn. */
+static int refused(struct xids_xs_conn *conn, uint32_t req_id, uint32_t tx_id)
+{
+    struct turns *u = &conn->server->turns;
+    struct turn_list *list = conn->who.privileged ? &u->refused : &u->refused_guests;
+    if (u->holder == conn)
+        return -XEN_EAGAIN;
+    if (!u->timed || u->now < conn->turn_after || (yields(u, conn) && conn->held.until <= u->now)) {
+        forget_reads(conn);
+        return -XEN_EAGAIN;
+    }
+    if (yields(u, conn))
+        return hold(list, conn, NULL, req_id, tx_id);
+    if (u->holder != NULL)
+        take_turn(u);
+    give_turn(conn);
+    return -XEN_EAGAIN;
+}
+
 /* Puts the transaction into force or not; then whose turn it is. */
 static int finish(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id)
 {
@@ -190,7 +225,8 @@ static int finish(struct xids_xs_conn *conn, struct transaction *t, uint32_t req
     struct turns *u = &s->turns;
     bool own = u->reader == t;
     uint32_t tx_id = t->id;
-    int rc = xids_store_tx_commit(s->store, t->tx, &conn->who);
+    struct xids_store_tx *tx = t->tx;
+    int rc = xids_store_tx_commit(s->store, tx, &conn->who);
     if (rc == XIDS_STORE_LATER)
         return rc;
     (void)xids_xs_take_transaction(conn, t);
@@ -198,30 +234,37 @@ static int finish(struct xids_xs_conn *conn, struct transaction *t, uint32_t req
     s->stats.conflicts += rc == -XEN_EAGAIN;
     conn->done.commits += rc == 0;
     conn->done.conflicts += rc == -XEN_EAGAIN;
-    if (own && rc == -XEN_EAGAIN) {
-        /* Refused in spite of its turn: it has what is left of it. */
-        u->reader = NULL;
-        u->start_by = u->now + TURN_START_MS;
-    } else if (own) {
+    if (rc == -XEN_EAGAIN) {
+        xids_store_tx_keep_reads(s->store, tx);
+        forget_reads(conn);
+        conn->refused_tx = tx;
+        if (own) {
+            /* In spite of its turn: it has what is left of it. */
+            u->reader = NULL;
+            u->start_by = u->now + TURN_START_MS;
+        }
+        return refused(conn, req_id, tx_id);
+    }
+    if (own) {
         take_turn(u);
         next_turn(u);
-    } else if (rc == -XEN_EAGAIN && u->timed && u->holder != conn && u->now >= conn->turn_after) {
-        struct turn_list *list = conn->who.privileged ? &u->refused : &u->refused_guests;
-        if (yields(u, conn))
-            return conn->held.until > u->now ? hold(list, conn, NULL, req_id, tx_id) : rc;
-        if (u->holder != NULL)
-            take_turn(u);
-        give_turn(conn);
     }
     return rc;
 }
 
+/* Whether the transaction could refuse the one that has precedence. That one will read what it read before. */
+static bool disturbs(struct xids_xs_conn *conn, const struct transaction *t)
+{
+    const struct turns *u = &conn->server->turns;
+    return xids_store_tx_disturbs(conn->server->store, t->tx, &conn->who, u->reader->tx, &u->holder->who,
+                                  u->holder->refused_tx);
+}
+
 static int end(struct xids_xs_conn *conn, struct transaction *t, uint32_t req_id)
 {
-    struct turns *u = &conn->server->turns;
-    if (u->reader != NULL && yields(u, conn) && conn->held.until > u->now &&
-        xids_store_tx_disturbs(conn->server->store, t->tx, &conn->who, u->reader->tx, &u->holder->who))
-        return hold(&u->disturbing, conn, t, req_id, t->id);
+    const struct turns *u = &conn->server->turns;
+    if (u->reader != NULL && yields(u, conn) && conn->held.until > u->now && disturbs(conn, t))
+        return hold(&conn->server->turns.disturbing, conn, t, req_id, t->id);
     return finish(conn, t, req_id);
 }
 
@@ -241,6 +284,8 @@ static void resume(struct xids_xs_conn *conn)
     int rc = t != NULL ? end(conn, t, conn->held.req_id) : -XEN_EAGAIN;
     if (rc == -XEN_ENOSPC)
         xids_xs_denied(conn, QUOTAS, NULL);
+    if (t == NULL)
+        forget_reads(conn);
     if (rc == XIDS_STORE_LATER)
         list_insert(&conn->server->turns.again, conn);
     else if (rc <= 0)

@@ -633,11 +633,35 @@ static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const stru
     return 0;
 }
 
-bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
-                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who)
+/* Whether the path of an entry is that of the first depth parts of p, or below it. */
+static bool is_below(const struct entry *e, const struct xids_store_path *p)
 {
-    return tx->ops != NULL && make_ready(s, tx, who) == 0 && !still_true(s, reader, reader_who, tx->top) &&
-           still_true(s, reader, reader_who, s->top);
+    return e->len >= p->len && __builtin_memcmp(e->path, p->bytes, p->len) == 0 &&
+           (e->len == p->len || e->path[p->len] == '/');
+}
+
+bool xids_store_tx_minds(struct xids_store *s, const struct xids_store_tx *reader, const struct xids_store_path *p,
+                         bool below)
+{
+    uint32_t there = depth_in(s->top, p);
+    for (uint32_t depth = there; depth <= p->depth && depth > 0; depth++) {
+        /* Of what is there a new child is all that can change; but for the node itself. */
+        const struct entry *e = find(reader, p, depth);
+        unsigned int kinds = depth > there || depth == p->depth ? UINT8_MAX : READ_CHILDREN;
+        if (e != NULL && (e->reads & kinds) != 0)
+            return true;
+    }
+    if (!below || there < p->depth)
+        return false;
+    const struct entry *parent = p->depth > 1 ? find(reader, p, p->depth - 1) : NULL;
+    if (parent != NULL && (parent->reads & READ_CHILDREN) != 0)
+        return true;
+    for (const struct entry *e = reader->first; e != NULL; e = e->next) {
+        s->work++;
+        if (e->reads != 0 && is_below(e, p))
+            return true;
+    }
+    return false;
 }
 
 static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
@@ -654,9 +678,38 @@ static int commit(struct xids_store *s, struct xids_store_tx *tx, const struct x
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
 {
     int rc = commit(s, tx, who);
-    if (rc == XIDS_STORE_LATER)
+    if (rc == XIDS_STORE_LATER || rc == -XEN_EAGAIN)
         return rc;
     xids_store_tx_abort(s, tx);
     (void)xids_store_reap(s, 256);
     return rc;
+}
+
+void xids_store_tx_keep_reads(struct xids_store *s, struct xids_store_tx *tx)
+{
+    xids_store_count_free(s, &tx->counts);
+    xids_store_node_unref(s, tx->base);
+    xids_store_node_unref(s, tx->top);
+    tx->base = tx->top = NULL;
+}
+
+/* Whether one of the changes could refuse the reader. */
+static bool touches(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_tx *reader)
+{
+    for (const struct op *op = tx->ops; op != NULL; op = op->next) {
+        bool below = op->kind == WROTE_REMOVAL || op->kind == WROTE_PERMS;
+        s->work += WORK_PER_CHANGE;
+        if (xids_store_path_set(s, s->scratch, op->entry->path, op->entry->len) == 0 &&
+            xids_store_tx_minds(s, reader, s->scratch, below))
+            return true;
+    }
+    return false;
+}
+
+bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
+                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who,
+                            const struct xids_store_tx *before)
+{
+    return tx->ops != NULL && make_ready(s, tx, who) == 0 && still_true(s, reader, reader_who, s->top) &&
+           (!still_true(s, reader, reader_who, tx->top) || (before != NULL && touches(s, tx, before)));
 }

@@ -172,19 +172,32 @@ void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx);
 
 /*
  * Ends a transaction and puts it into force: one event per changed path, in the order in which the transaction first
- * touched them. The transaction is gone whatever it returns, but
- * for XIDS_STORE_LATER. What it holds is among what who->usage says to be held. -XEN_EAGAIN: something it read has
- * changed.
+ * touched them. The transaction is gone whatever it returns, but for XIDS_STORE_LATER and -XEN_EAGAIN: something it
+ * read has changed, and it is to be aborted. What it holds is among what who->usage says to be held.
  */
 int xids_store_tx_commit(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who)
     XIDS_MUST_CHECK;
 
 /*
+ * Ends a transaction that was refused, but for what it has read, which the next two calls ask for: until
+ * xids_store_tx_abort.
+ */
+void xids_store_tx_keep_reads(struct xids_store *s, struct xids_store_tx *tx);
+
+/*
  * Whether the transaction could end well now and another one, the reader, would then end with -XEN_EAGAIN, which it
- * would not as things are.
+ * would not as things are; or could if it read what one before, NULL or refused, had read.
  */
 bool xids_store_tx_disturbs(struct xids_store *s, struct xids_store_tx *tx, const struct xids_store_who *who,
-                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who);
+                            const struct xids_store_tx *reader, const struct xids_store_who *reader_who,
+                            const struct xids_store_tx *before);
+
+/*
+ * Whether a change of the node of a path, or with below of that and all that is below, could make the reader end with
+ * -XEN_EAGAIN. A value that stays what it was is taken for a change.
+ */
+bool xids_store_tx_minds(struct xids_store *s, const struct xids_store_tx *reader, const struct xids_store_path *p,
+                         bool below);
 
 /*
  * A domain has died: if the transaction gives it anything, it will end with -XEN_EAGAIN. Otherwise the next domain with

@@ -70,6 +70,24 @@ START_TEST(what_a_retry_has_read_stays_true_until_it_ends)
 }
 END_TEST
 
+/* Also before it is read again: a snapshot is taken at the start. */
+START_TEST(what_was_read_before_stays_as_it_is_from_the_start)
+{
+    refuse(a);
+    uint32_t tx = tx_start(w, a), other = adding(b, "/d/b|");
+    EXPECT_TX(b, other, XS_TRANSACTION_END, "T|", "");
+    other = tx_start(w, c);
+    EXPECT_TX(c, other, XS_MKDIR, "/d/c/deep|", "mkdir OK|");
+    EXPECT_TX(c, other, XS_TRANSACTION_END, "T|", "");
+    EXPECT_TX(a, tx, XS_DIRECTORY, "/d|", "directory ");
+    EXPECT_TX(a, tx, XS_MKDIR, "/d/a|", "mkdir OK|");
+    EXPECT_TX(a, tx, XS_TRANSACTION_END, "T|", "end OK|");
+    idle();
+    ck_assert_str_eq(heard(w, b), "error EAGAIN|");
+    ck_assert_str_eq(heard(w, c), "end OK|");
+}
+END_TEST
+
 START_TEST(who_waited_without_having_read_it_commits_afterwards)
 {
     refuse(a);
@@ -361,6 +379,54 @@ START_TEST(dom0_takes_the_turn_of_a_guest)
 }
 END_TEST
 
+/* A guest's plain change waits for dom0's transaction if it would refuse it, and not for any other. */
+START_TEST(a_guests_change_waits_for_dom0_if_it_would_refuse_it)
+{
+    const struct {
+        uint32_t type;
+        const char *payload, *answer; /* NULL: it waits */
+    } rows[] = {
+        {XS_WRITE, "/g/n|x", NULL},
+        {XS_WRITE, "/g/other|x", "write OK|"},
+        {XS_WRITE, "/g/other/new|x", "write OK|"},
+        {XS_MKDIR, "/g/n/below|", "mkdir OK|"},
+        {XS_MKDIR, "/g/new|", NULL},
+        {XS_MKDIR, "/g/missing|", NULL},
+        {XS_MKDIR, "/g/new/below|", NULL},
+        {XS_RM, "/g/other|", NULL},
+        {XS_RM, "/g/n|", NULL},
+        {XS_RM, "/g/other/child|", "rm OK|"},
+        {XS_RM, "/g/n/nothing|", "rm OK|"},
+        {XS_SET_PERMS, "/g/n|n1|", NULL},
+        {XS_SET_PERMS, "/g/other|n1|", NULL},
+        {XS_SET_PERMS, "/g/other/child|n1|", "set-perms OK|"},
+        {XS_READ, "/g/n|", "read 1"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        xids_xs_server_time(w->server, 10000 * (i + 1));
+        EXPECT(plain, XS_RM, "/g|", "rm OK|");
+        if (i == 0)
+            two_guests();
+        else
+            EXPECT(plain, XS_WRITE, "/g|", "write OK|");
+        EXPECT(plain, XS_SET_PERMS, "/g|n1|b2|", "set-perms OK|");
+        DOM_EXPECT(1, XS_WRITE, "/g/n|1", "write OK|");
+        DOM_EXPECT(1, XS_WRITE, "/g/other/child|1", "write OK|");
+        refuse(a);
+        uint32_t tx = tx_start(w, a);
+        EXPECT_TX(a, tx, XS_DIRECTORY, "/g|", "directory n|other|");
+        EXPECT_TX(a, tx, XS_READ, "/g/n|", "read 1");
+        EXPECT_TX(a, tx, XS_READ, "/g/missing|", "error ENOENT|");
+        EXPECT_TX(a, tx, XS_MKDIR, "/d/mine|", "mkdir OK|");
+        ck_assert_str_eq(dom_ask(w, 1, rows[i].type, rows[i].payload), rows[i].answer != NULL ? rows[i].answer : "");
+        EXPECT_TX(a, tx, XS_TRANSACTION_END, "T|", "end OK|");
+        idle();
+        ck_assert_int_eq(strcmp(dom_heard(w, 1), "") == 0, rows[i].answer != NULL);
+        EXPECT(plain, XS_RM, "/d/mine|", "rm OK|");
+    }
+}
+END_TEST
+
 /* It has at most a tenth of the time. */
 START_TEST(a_guest_that_had_its_turn_rests)
 {
@@ -440,6 +506,7 @@ Suite *xids_suite(void)
     TCase *t = tcase_create("turns");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_a_retry_has_read_stays_true_until_it_ends);
+    tcase_add_test(t, what_was_read_before_stays_as_it_is_from_the_start);
     tcase_add_test(t, who_waited_without_having_read_it_commits_afterwards);
     tcase_add_test(t, who_changes_nothing_that_was_read_does_not_wait);
     tcase_add_test(t, a_plain_request_never_waits);
@@ -460,6 +527,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_guest_waits_for_a_guest);
     tcase_add_test(t, dom0_does_not_wait_for_a_guest);
     tcase_add_test(t, dom0_takes_the_turn_of_a_guest);
+    tcase_add_test(t, a_guests_change_waits_for_dom0_if_it_would_refuse_it);
     tcase_add_test(t, a_guest_that_had_its_turn_rests);
     tcase_add_test(t, a_domain_dies_whose_end_is_held_back);
     tcase_add_test(t, everybody_gets_through);
