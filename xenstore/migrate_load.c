@@ -74,7 +74,7 @@ static int make_conn(struct state_in *in, struct state_conn *sc, uint32_t type, 
     struct xids_xs_server *s = in->s;
     if (type == STATE_CONN_SOCKET) {
         sc->state.domid = -1;
-        return xids_xs_conn_new(s, &sc->conn, NULL, s->own_domid, false);
+        return xids_xs_server_connect(s, &sc->conn, NULL);
     }
     if (xids_xs_server_domain(s, (uint16_t)domid) != NULL)
         return xids_xs_state_bad(in, "a domain twice");
@@ -310,7 +310,12 @@ int xids_xs_state_load_domain(struct state_in *in, struct state_body *b, bool kn
     struct settings *set = c != NULL ? &c->settings : &e->settings;
     if (in->version > 1)
         set->features = features & FEATURES;
-    return load_limits(in, &set->limits, b, n);
+    int loaded = load_limits(in, &set->limits, b, n);
+    for (struct xids_xs_conn *o = in->s->sockets; known && o != NULL; o = o->next) {
+        if (o->who.domid == domid)
+            o->settings.limits = set->limits;
+    }
+    return loaded;
 }
 
 int xids_xs_state_load_held(struct state_in *in, struct state_body *b)

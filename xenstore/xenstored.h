@@ -10,6 +10,7 @@
 
 struct client;
 struct domains;
+struct live;
 struct tracing;
 
 enum log_level {
@@ -26,6 +27,9 @@ struct options {
     bool print_pid;
     bool no_sandbox;
     bool no_live_update; /* then the sandbox can be tighter */
+    bool live_update;    /* we go on in the place of another program */
+    uint32_t state_fd;   /* with its state; 0: it is in a file, as C xenstored writes it */
+    uint32_t check_fd;   /* a state that is only to be looked at; 0: none */
     enum log_level log_level;
     char *pid_file;
     char *control_path;
@@ -63,6 +67,8 @@ struct daemon {
     const char *socket_path;
     bool sandboxed;
     struct tracing *tracing;
+    struct live *live;       /* NULL: no live update is under way */
+    char **argv;             /* ours */
     struct domains *domains; /* NULL with --no-domain-init */
     uint64_t accepted;
     struct client **clients; /* by their sockets' descriptors */
@@ -146,6 +152,14 @@ uint32_t client_number(const struct xids_xs_conn *conn);
 void client_new(struct daemon *d, int fd);
 void clients_close(struct daemon *d);
 
+/* For a live update. A connection's descriptor, and what was read from it and is still to be used. */
+int client_state(const struct xids_xs_conn *conn, const void **rest, size_t *len);
+/* Takes up a connection with them; clients_start then begins to serve all. 0 or a negative errno. */
+int client_adopt(struct daemon *d, struct xids_xs_conn *conn, int fd, const void *rest, size_t len);
+void clients_start(struct daemon *d);
+/* Whether their descriptors stay open when another program is executed. */
+void clients_keep(const struct daemon *d, bool keep);
+
 /* Tells the server the time. Before each thing that feeds it. */
 void tell_time(struct daemon *d);
 
@@ -199,5 +213,26 @@ char *status_answer(struct daemon *d, const char *request);
 int domains_open(struct daemon *d, struct xids_xs_host *host);
 int domains_start(struct daemon *d);
 void domains_close(struct daemon *d);
+
+/* For a live update. The port of a domain's ring, and what else is kept of it: at most 64 bytes. */
+evtchn_port_t domains_state(const struct xids_xs_conn *conn, void *note, size_t *len);
+/* Opens the hypervisor, with the event channels of the program before us; then takes up its domains. */
+int domains_attach(struct daemon *d, int evtchn_fd);
+int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
+                  const void *note, size_t note_len);
+/* Prepares the event channels for another program, or has them back. Their descriptor, or -1. */
+int domains_keep(struct daemon *d, bool keep);
+
+/* ---- xenstored_live.c ---- */
+
+/* CONTROL live-update, as in commands_run. */
+int live_command(struct daemon *d, struct xids_xs_conn *conn, char *answer, size_t room,
+                 const struct xids_xswire_str *argv, unsigned int argc);
+/* A connection goes: what it has begun is over. */
+void live_forget(struct daemon *d, const struct xids_xs_conn *conn);
+/* Goes on with the state of the program before us, in a server just made. 0 or a negative errno; says why. */
+int live_restore(struct daemon *d);
+/* Looks at a state and says on standard output what is wrong with it. An exit status. */
+int live_check(struct daemon *d);
 
 #endif

@@ -56,11 +56,13 @@ static const struct command {
     int (*run)(struct daemon *d, struct xids_xs_conn *conn, char *answer, size_t room,
                const struct xids_xswire_str *argv, unsigned int argc);
 } commands[] = {
+    {"live-update", live_command},
     {"log", do_log},
     {"logfile", do_logfile},
 };
 
-const char commands_help[] = "log             [on|off|+<switch>|-<switch>]\n"
+const char commands_help[] = "live-update -f <file>|-c <arguments>|-s [-t <seconds>] [-F]|-a\n"
+                             "log             [on|off|+<switch>|-<switch>]\n"
                              "logfile         <file>\n";
 
 int commands_run(void *daemon, struct xids_xs_conn *conn, char *answer, size_t room, const struct xids_xswire_str *argv,

@@ -104,6 +104,7 @@ static void let_go(struct domains *m, struct xids_xs_conn *conn, uint16_t domid)
 static void host_release(void *ctx, struct xids_xs_conn *conn, uint16_t domid)
 {
     tracing_note(ctx, TRACE_RELEASE, domid, domid, 0);
+    live_forget(ctx, conn);
     let_go(domains_of(ctx), conn, domid);
 }
 
@@ -288,6 +289,19 @@ static int read_port(const char *path, uint32_t *port)
 }
 
 /* The ring that our own kernel has set aside for the store that runs above it. */
+static int map_own_ring(struct domains *m)
+{
+    int fd = open("/proc/xen/xsd_kva", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    void *ring = mmap(NULL, XIDS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (ring == MAP_FAILED)
+        return -errno;
+    m->own_ring = ring;
+    return 0;
+}
+
 static int own_ring_open(struct domains *m)
 {
     const struct xids_platform *p = m->platform;
@@ -298,19 +312,14 @@ static int own_ring_open(struct domains *m)
         return 0;
     if (rc < 0)
         return rc;
-    int fd = open("/proc/xen/xsd_kva", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    void *ring = mmap(NULL, XIDS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    (void)close(fd);
-    if (ring == MAP_FAILED)
-        return -errno;
-    m->own_ring = ring;
+    rc = map_own_ring(m);
+    if (rc < 0)
+        return rc;
     struct domain *dom = calloc(1, sizeof(*dom));
     if (dom == NULL)
         return -XEN_ENOMEM;
-    rc = xids_xs_server_introduce(m->daemon->server, &conn, dom, (uint16_t)p->domid, (void XIDS_PEER *)(uintptr_t)ring,
-                                  false);
+    rc = xids_xs_server_introduce(m->daemon->server, &conn, dom, (uint16_t)p->domid,
+                                  (void XIDS_PEER *)(uintptr_t)m->own_ring, false);
     if (rc < 0) {
         free(dom);
         return rc;
@@ -348,15 +357,104 @@ static int privileged_open(struct domains *m)
     return bind_port(m, dom, conn, domid, o->event_port);
 }
 
-int domains_open(struct daemon *d, struct xids_xs_host *host)
+static int bind_virq(struct domains *m)
 {
-    struct domains *m = calloc(1, sizeof(*m));
-    if (m == NULL)
+    int rc = m->platform->ops->evtchn_bind_virq(m->platform->ctx, VIRQ_DOM_EXC);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_ERROR, "VIRQ_DOM_EXC cannot be bound: %s", strerror(-rc));
+        return rc;
+    }
+    m->virq = (evtchn_port_t)rc;
+    return 0;
+}
+
+/* ---- over a live update ---- */
+
+/* What is kept of a domain besides its port. */
+struct domain_note {
+    uint8_t described;
+    xen_domain_handle_t handle;
+};
+
+evtchn_port_t domains_state(const struct xids_xs_conn *conn, void *note, size_t *len)
+{
+    const struct domain *dom = xids_xs_conn_data(conn);
+    struct domain_note n = {.described = 0};
+    *len = 0;
+    if (dom == NULL)
+        return 0;
+    n.described = dom->described;
+    memcpy(n.handle, dom->handle, sizeof(n.handle));
+    memcpy(note, &n, sizeof(n));
+    *len = sizeof(n);
+    return dom->port;
+}
+
+int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
+                  const void *note, size_t note_len)
+{
+    struct domains *m = d->domains;
+    const uint16_t domid = (uint16_t)xids_xs_conn_domid(conn);
+    const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
+    struct domain *dom = m != NULL && port != 0 ? calloc(1, sizeof(*dom)) : NULL;
+    if (dom == NULL)
         return -XEN_ENOMEM;
-    d->domains = m;
-    m->daemon = d;
+    int rc;
+    if (domid == m->platform->domid) {
+        rc = map_own_ring(m);
+        dom->page = (void XIDS_PEER *)(uintptr_t)m->own_ring;
+    } else {
+        rc = m->platform->ops->map(m->platform->ctx, &dom->page, &ref, domid, 1, 0, NULL);
+        dom->mapped = rc == 0;
+    }
+    if (rc == 0)
+        rc = xids_platform_xen_adopt(m->platform, port, domid);
+    dom->port = rc == 0 ? port : 0;
+    if (rc == 0)
+        rc = remember_port(m, port, conn);
+    xids_xs_conn_set_data(conn, dom);
+    struct domain_note n;
+    if (note_len == sizeof(n)) {
+        memcpy(&n, note, sizeof(n));
+        dom->described = n.described != 0;
+        memcpy(dom->handle, n.handle, sizeof(n.handle));
+    } else {
+        note_handle(m, dom, domid);
+    }
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_WARNING, "the ring of domain %u is gone: %s", domid, strerror(-rc));
+        let_go(m, conn, domid);
+        return rc;
+    }
+    *page = dom->page;
+    return 0;
+}
+
+int domains_keep(struct daemon *d, bool keep)
+{
+    struct domains *m = d->domains;
+    if (m == NULL)
+        return -1;
+    int fd = xids_platform_xen_evtchn_fd(m->platform);
+    (void)fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+    if (keep) {
+        (void)m->platform->ops->evtchn_close(m->platform->ctx, m->virq);
+        m->virq = 0;
+    } else if (bind_virq(m) == 0) {
+        look_for_the_dead(m);
+    }
+    return fd;
+}
+
+/* ---- life ---- */
+
+int domains_attach(struct daemon *d, int evtchn_fd)
+{
+    struct domains *m = d->domains;
+    unsigned int keep = d->options->no_live_update ? 0 : XIDS_PLATFORM_XEN_KEEP;
     /* The store cannot ask itself which domain it is in. */
-    int rc = xids_platform_xen_open_as(&m->platform, (domid_t)d->options->own_domid, XIDS_PLATFORM_XEN_NO_STATUS);
+    int rc = xids_platform_xen_open_with(&m->platform, (domid_t)d->options->own_domid,
+                                         XIDS_PLATFORM_XEN_NO_STATUS | keep, evtchn_fd);
     if (rc < 0) {
         log_msg(LOG_LEVEL_ERROR, "no hypervisor (--no-domain-init serves the socket alone): %s", strerror(-rc));
         return rc;
@@ -364,40 +462,55 @@ int domains_open(struct daemon *d, struct xids_xs_host *host)
     m->xc = xc_interface_open(NULL, NULL, 0);
     if (m->xc == NULL)
         return errno != 0 ? -errno : -XEN_EIO;
+    return 0;
+}
+
+int domains_open(struct daemon *d, struct xids_xs_host *host)
+{
+    struct domains *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return -XEN_ENOMEM;
+    d->domains = m;
+    m->daemon = d;
     host->introduce = host_introduce;
     host->rebind = host_rebind;
     host->release = host_release;
     host->notify = host_notify;
     host->exists = host_exists;
     host->replaced = host_replaced;
-    return 0;
+    return d->options->live_update ? 0 : domains_attach(d, -1);
 }
 
-int domains_start(struct daemon *d)
+/* The rings that need no INTRODUCE. */
+static int first_rings(struct domains *m)
 {
-    struct domains *m = d->domains;
-    const struct xids_platform *p = m->platform;
-    int rc = p->ops->evtchn_bind_virq(p->ctx, VIRQ_DOM_EXC);
-    if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "VIRQ_DOM_EXC cannot be bound: %s", strerror(-rc));
-        return rc;
-    }
-    m->virq = (evtchn_port_t)rc;
-    rc = own_ring_open(m);
+    int rc = own_ring_open(m);
     if (rc < 0) {
         log_msg(LOG_LEVEL_ERROR, "our own domain's ring cannot be served: %s", strerror(-rc));
         return rc;
     }
     rc = privileged_open(m);
-    if (rc < 0) {
-        log_msg(LOG_LEVEL_ERROR, "the ring of domain %u cannot be served: %s", d->options->privileged_domid,
+    if (rc < 0)
+        log_msg(LOG_LEVEL_ERROR, "the ring of domain %u cannot be served: %s", m->daemon->options->privileged_domid,
                 strerror(-rc));
+    return rc;
+}
+
+int domains_start(struct daemon *d)
+{
+    struct domains *m = d->domains;
+    int rc = bind_virq(m);
+    if (rc == 0 && !d->options->live_update)
+        rc = first_rings(m);
+    if (rc < 0)
         return rc;
-    }
     rc = uv_poll_init(&d->loop, &m->poll, xids_platform_xen_event_fd(m->platform));
     if (rc < 0)
         return rc;
     m->poll.data = m;
+    /* Who has died while one program became the other. */
+    if (d->options->live_update)
+        look_for_the_dead(m);
     return uv_poll_start(&m->poll, UV_READABLE, on_ports);
 }
 
@@ -421,7 +534,8 @@ void domains_close(struct daemon *d)
         (void)munmap(m->own_ring, XIDS_PAGE_SIZE);
     if (m->xc != NULL)
         (void)xc_interface_close(m->xc);
-    xids_platform_xen_close(m->platform);
+    if (m->platform != NULL)
+        xids_platform_xen_close(m->platform);
     free(m->by_port);
     free(m);
 }

@@ -179,7 +179,9 @@ int unix_listen(const char *path, const char *who)
 
 int socket_open(struct daemon *d)
 {
-    int fd = d->handed_fd >= 0 ? d->handed_fd : unix_listen(d->socket_path, "xenstored");
+    int fd = d->listen_fd >= 0 ? d->listen_fd : d->handed_fd;
+    if (fd < 0)
+        fd = unix_listen(d->socket_path, "xenstored");
     if (fd < 0)
         return fd;
     d->listen_fd = fd;

@@ -177,11 +177,33 @@ static void on_hangup(uv_signal_t *handle, int number)
     notify_manager("READY=1");
 }
 
+/* For whoever would become this program: it takes the state, or says why not. */
+static int check_state(struct daemon *d)
+{
+    const struct xids_xs_host host = {.ctx = d};
+    int status = EXIT_FAILURE;
+    if (make_server(d, &host) == 0)
+        status = live_check(d);
+    /* The end of the process is quicker than taking it all back. */
+    _exit(status);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *d = handle->data;
     log_msg(LOG_LEVEL_INFO, "signal %d: ending", number);
     uv_stop(&d->loop);
+}
+
+/* Who was executed in the place of another one begins with them blocked. */
+static void hear_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static int start(struct daemon *d)
@@ -208,20 +230,25 @@ static int start(struct daemon *d)
     (void)uv_signal_start(&d->hangup, on_hangup, SIGHUP);
     (void)uv_signal_start(&d->term, on_signal, SIGTERM);
     (void)uv_signal_start(&d->interrupt, on_signal, SIGINT);
+    hear_signals();
     if (!d->options->no_domain_init)
         rc = domains_open(d, &host);
     if (rc == 0)
         rc = make_server(d, &host);
     if (rc == 0)
         rc = tracing_open(d);
+    if (rc == 0 && d->options->live_update)
+        rc = live_restore(d);
     if (rc == 0)
         rc = socket_open(d);
     if (rc == 0 && !d->options->no_domain_init)
         rc = domains_start(d);
     if (rc == 0)
         rc = control_open(d);
-    if (rc == 0)
+    if (rc == 0 && !d->pid_written)
         rc = write_pid_file(d);
+    if (rc == 0 && d->options->live_update)
+        clients_start(d);
     return rc;
 }
 
@@ -254,7 +281,9 @@ static int serve(struct daemon *d)
     log_open(o->log_level, false);
     d->handed_fd = socket_handed_over();
     raise_descriptors();
-    int ready_fd = o->foreground ? -1 : background();
+    if (o->check_fd != 0)
+        return check_state(d);
+    int ready_fd = o->foreground || o->live_update ? -1 : background();
     int rc = start(d);
     if (rc < 0) {
         log_msg(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-rc));
@@ -265,7 +294,7 @@ static int serve(struct daemon *d)
         }
         log_msg(LOG_LEVEL_INFO, "serving %s%s", d->socket_path, o->no_domain_init ? " (no domains)" : "");
         notify_manager("READY=1");
-        if (ready_fd >= 0)
+        if (ready_fd >= 0 || (o->live_update && !o->foreground))
             log_open(o->log_level, true);
         say_ready(ready_fd);
         give_up_rights(d);
@@ -279,7 +308,7 @@ static int serve(struct daemon *d)
 int main(int argc, char **argv)
 {
     struct options o;
-    struct daemon d = {.options = &o, .listen_fd = -1, .handed_fd = -1};
+    struct daemon d = {.options = &o, .listen_fd = -1, .handed_fd = -1, .argv = argv};
     int rc = options_parse(&o, argc, argv);
     if (rc >= 0) {
         options_free(&o);

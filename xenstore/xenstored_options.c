@@ -141,7 +141,10 @@ static const struct setting settings[] = {
     {"master-domid", 'm', "DOMID", DOMID, IN(own_domid), NULL, "the domain that this is (0)"},
     {"priv-domid", 'p', "DOMID", DOMID, IN(privileged_domid), NULL, "the domain that may do everything (0)"},
     {"event", 'e', "PORT", COUNT, IN(event_port), NULL, "its port, when it is not this one"},
-    {"live-update", 'U', NULL, IGNORED, 0, NULL, NULL},
+    {"live-update", 'U', NULL, FLAG, IN(live_update), NULL, "go on in the place of another xenstored"},
+    /* Only for what live update starts. */
+    {"state-fd", 0, "FD", COUNT, IN(state_fd), NULL, NULL},
+    {"check-state", 0, "FD", COUNT, IN(check_fd), NULL, NULL},
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))

@@ -57,10 +57,12 @@ static const int always[] = {
 
 /* Of another program in our place, which asks for a sandbox of its own. */
 static const int exec_only[] = {
-    SCMP_SYS(execve),       SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl), SCMP_SYS(prlimit64),       SCMP_SYS(prctl),
-    SCMP_SYS(seccomp),      SCMP_SYS(capget),       SCMP_SYS(capset),     SCMP_SYS(set_tid_address), SCMP_SYS(bind),
-    SCMP_SYS(listen),       SCMP_SYS(dup2),         SCMP_SYS(getdents64), SCMP_SYS(chdir),           SCMP_SYS(setsid),
-    SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),    SCMP_SYS(mkdir)};
+    SCMP_SYS(clone),           SCMP_SYS(wait4),        SCMP_SYS(alarm),      SCMP_SYS(setitimer),
+    SCMP_SYS(execve),          SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl), SCMP_SYS(prlimit64),
+    SCMP_SYS(prctl),           SCMP_SYS(seccomp),      SCMP_SYS(capget),     SCMP_SYS(capset),
+    SCMP_SYS(set_tid_address), SCMP_SYS(bind),         SCMP_SYS(listen),     SCMP_SYS(dup2),
+    SCMP_SYS(getdents64),      SCMP_SYS(chdir),        SCMP_SYS(setsid),     SCMP_SYS(epoll_create),
+    SCMP_SYS(ftruncate),       SCMP_SYS(mkdir)};
 
 static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(ftruncate),
                                 SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync)};

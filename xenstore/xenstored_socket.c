@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -48,6 +49,7 @@ static void client_close(struct client *c)
         return;
     c->closing = true;
     tracing_note(c->daemon, TRACE_DISCONNECT, c->number, 0, 0);
+    live_forget(c->daemon, c->conn);
     xids_xs_server_disconnect(c->conn);
     c->conn = NULL;
     c->daemon->clients[c->fd] = NULL;
@@ -300,6 +302,65 @@ void client_new(struct daemon *d, int fd)
     c->number = TRACE_SOCKET + (uint32_t)d->accepted++;
     tracing_note(d, TRACE_CONNECT, c->number, 0, 0);
     wait_for(c, UV_READABLE);
+}
+
+int client_adopt(struct daemon *d, struct xids_xs_conn *conn, int fd, const void *rest, size_t len)
+{
+    int flags = fcntl(fd, F_GETFL);
+    struct client *c = calloc(1, sizeof(*c));
+    int rc = flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+    if (rc == 0 && (c == NULL || reserve_place(d, fd) < 0))
+        rc = -ENOMEM;
+    if (rc == 0 && len > 0) {
+        c->rest = malloc(len);
+        rc = c->rest == NULL ? -ENOMEM : 0;
+    }
+    if (rc == 0)
+        rc = uv_poll_init(&d->loop, &c->poll, fd);
+    if (rc < 0) {
+        if (c != NULL)
+            free(c->rest);
+        free(c);
+        return rc;
+    }
+    if (len > 0)
+        memcpy(c->rest, rest, len);
+    c->rest_len = len;
+    c->daemon = d;
+    c->conn = conn;
+    c->fd = fd;
+    c->poll.data = c;
+    d->clients[fd] = c;
+    c->number = TRACE_SOCKET + (uint32_t)d->accepted++;
+    tracing_note(d, TRACE_CONNECT, c->number, 0, 0);
+    xids_xs_conn_set_data(conn, c);
+    return 0;
+}
+
+void clients_start(struct daemon *d)
+{
+    for (size_t i = 0; i < d->clients_room; i++) {
+        struct client *c = d->clients[i];
+        if (c != NULL && client_write(c) && client_resume(c))
+            client_rearm(c);
+    }
+    flush_output(d);
+}
+
+int client_state(const struct xids_xs_conn *conn, const void **rest, size_t *len)
+{
+    const struct client *c = xids_xs_conn_data(conn);
+    *rest = c->rest_len > 0 ? c->rest + c->rest_at : NULL;
+    *len = c->rest_len;
+    return c->fd;
+}
+
+void clients_keep(const struct daemon *d, bool keep)
+{
+    for (size_t i = 0; i < d->clients_room; i++) {
+        if (d->clients[i] != NULL)
+            (void)fcntl((int)i, F_SETFD, keep ? 0 : FD_CLOEXEC);
+    }
 }
 
 static void close_client(uv_handle_t *handle, void *arg)

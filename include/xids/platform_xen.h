@@ -21,6 +21,7 @@ XIDS_BEGIN_DECLS
 
 enum xids_platform_xen_flags {
     XIDS_PLATFORM_XEN_NO_STATUS = 1u << 0, /* do not open the hypervisor's interface, as if it could not be opened */
+    XIDS_PLATFORM_XEN_KEEP = 1u << 1, /* the event channels can be handed to a program that is executed in our place */
 };
 
 /*
@@ -31,6 +32,17 @@ int xids_platform_xen_open(struct xids_platform **p, unsigned int flags) XIDS_MU
 
 /* The same for a program that knows its id: nothing is asked of the store. */
 int xids_platform_xen_open_as(struct xids_platform **p, domid_t domid, unsigned int flags) XIDS_MUST_CHECK;
+
+/*
+ * The same with the event channels of a program that was executed in this process before, by the descriptor that
+ * xids_platform_xen_evtchn_fd gave there. Its ports are bound; each is known here once it has been adopted.
+ */
+int xids_platform_xen_open_with(struct xids_platform **p, domid_t domid, unsigned int flags, int evtchn_fd)
+    XIDS_MUST_CHECK;
+int xids_platform_xen_adopt(struct xids_platform *p, evtchn_port_t port, domid_t remote) XIDS_MUST_CHECK;
+
+/* The descriptor of the event channels. It is closed by execve, unless its FD_CLOEXEC is taken away. */
+int xids_platform_xen_evtchn_fd(const struct xids_platform *p);
 
 /* Closes all: ports, mappings and shares go, with their notifications. NULL does nothing. */
 void xids_platform_xen_close(struct xids_platform *p);

@@ -10,6 +10,7 @@
 #include "platform/xen/internal.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -26,14 +27,15 @@ static int watch_fd(int epoll, int fd)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-int xenp_evtchn_open(struct xenp *x)
+int xenp_evtchn_open(struct xenp *x, int given)
 {
-    x->evtchn = xenevtchn_open(NULL, 0);
+    unsigned int keep = (x->flags & XIDS_PLATFORM_XEN_KEEP) != 0 ? XENEVTCHN_NO_CLOEXEC : 0;
+    x->evtchn = given >= 0 ? xenevtchn_fdopen(NULL, given, 0) : xenevtchn_open(NULL, keep);
     if (x->evtchn == NULL)
         return xenp_errno();
     int fd = xenevtchn_fd(x->evtchn);
     int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return xenp_errno();
     x->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     x->event_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -129,6 +131,18 @@ static void ready_remove(struct xenp *x, evtchn_port_t port)
     uint64_t count;
     if (x->ready_head == 0 && read(x->ready_fd, &count, sizeof(count)) < 0)
         abort();
+}
+
+int xids_platform_xen_adopt(struct xids_platform *p, evtchn_port_t port, domid_t remote)
+{
+    int rc = port > INT_MAX ? -XEN_EINVAL : adopt(p->ctx, (xenevtchn_port_or_error_t)port, remote);
+    return rc < 0 ? rc : 0;
+}
+
+int xids_platform_xen_evtchn_fd(const struct xids_platform *p)
+{
+    const struct xenp *x = p->ctx;
+    return xenevtchn_fd(x->evtchn);
 }
 
 /* ---- operations ---- */

@@ -60,7 +60,7 @@ static inline int xenp_errno(void)
 }
 
 /* Event channels. */
-int xenp_evtchn_open(struct xenp *x);
+int xenp_evtchn_open(struct xenp *x, int given); /* given: its descriptor is there already, or -1 */
 void xenp_evtchn_close(struct xenp *x);
 int xenp_evtchn_alloc(void *ctx, domid_t remote);
 int xenp_evtchn_bind(void *ctx, domid_t remote, evtchn_port_t remote_port);

@@ -28,16 +28,16 @@ static const struct xids_platform_ops ops = {
     .now = xenp_now,
 };
 
-static int open_devices(struct xenp *x)
+static int open_devices(struct xenp *x, int evtchn_fd)
 {
-    int rc = xenp_evtchn_open(x);
+    int rc = xenp_evtchn_open(x, evtchn_fd);
     if (rc < 0)
         return rc;
     x->gnttab = xengnttab_open(NULL, 0);
     return x->gnttab == NULL ? xenp_errno() : 0;
 }
 
-int xids_platform_xen_open_as(struct xids_platform **p, domid_t domid, unsigned int flags)
+int xids_platform_xen_open_with(struct xids_platform **p, domid_t domid, unsigned int flags, int evtchn_fd)
 {
     struct xenp *x = calloc(1, sizeof(*x));
     if (x == NULL)
@@ -45,13 +45,18 @@ int xids_platform_xen_open_as(struct xids_platform **p, domid_t domid, unsigned 
     x->base = (struct xids_platform){.ops = &ops, .ctx = x, .domid = domid};
     x->flags = flags;
     x->ready_fd = x->event_fd = -1;
-    int rc = open_devices(x);
+    int rc = open_devices(x, evtchn_fd);
     if (rc < 0) {
         xids_platform_xen_close(&x->base);
         return rc;
     }
     *p = &x->base;
     return 0;
+}
+
+int xids_platform_xen_open_as(struct xids_platform **p, domid_t domid, unsigned int flags)
+{
+    return xids_platform_xen_open_with(p, domid, flags, -1);
 }
 
 int xids_platform_xen_open(struct xids_platform **p, unsigned int flags)
