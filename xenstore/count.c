@@ -53,6 +53,7 @@ void xids_store_count_add(struct xids_store *s, struct counts *c, uint16_t domid
     o->nodes += (uint32_t)nodes;
     o->bytes += (uint64_t)bytes;
     s->nodes += (uint32_t)nodes;
+    s->removed += nodes < 0 ? (uint64_t)-bytes : 0;
     s->bytes += (uint64_t)bytes;
 }
 

@@ -61,6 +61,7 @@ void xids_store_node_unref(struct xids_store *s, struct xids_store_node *n)
 
 bool xids_store_reap(struct xids_store *s, unsigned int max)
 {
+    xids_store_tx_lose(s);
     (void)xids_store_settle(s, max);
     xids_store_tx_reap(s, max);
     while (s->dead != NULL && max-- > 0) {

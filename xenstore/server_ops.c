@@ -324,6 +324,8 @@ static int op_start(struct request *r)
         return rc;
     }
     t->held = sizeof(*t);
+    if (!conn->who.privileged)
+        xids_store_tx_bind(s->store, t->tx);
     charge(conn, t->held);
     xids_xs_charge_transaction(conn, t);
     while (conn->next_tx == 0 || xids_xs_find_transaction(conn, conn->next_tx) != NULL)

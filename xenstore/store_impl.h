@@ -108,7 +108,9 @@ struct xids_store {
     struct owned *owned[256]; /* per domid >> 8, allocated when first needed */
     uint32_t nodes;
     uint64_t bytes;
-    uint64_t made; /* bytes of nodes made since the start, the freed ones too */
+    uint64_t made;                         /* bytes of nodes made since the start, the freed ones too */
+    uint64_t removed;                      /* the same of removed ones */
+    struct xids_store_tx *oldest, *newest; /* transactions whose snapshots are bound */
     enum xids_store_limit refused;
     struct step *stack; /* room for a walk of the deepest tree there has been */
     uint32_t stack_cap;
@@ -312,6 +314,9 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
                                 const struct xids_store_path *p, enum write_kind kind, const void *value, size_t len,
                                 struct perms *perms);
 void xids_store_tx_record_write(struct xids_store *s, struct xids_store_tx *tx, bool done);
+
+/* Takes the snapshot of a bound transaction away when it may keep too much; for each change. */
+void xids_store_tx_lose(struct xids_store *s);
 
 /* Nodes made or copied for the transaction are its own. */
 void xids_store_tx_add_made(struct xids_store_tx *tx, uint64_t bytes);

@@ -9,6 +9,8 @@
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
 #define BYTES_PER_NODE 512u
+/* Bytes of nodes that come and go while a guest's snapshot keeps the old ones: of all guests together, not of each. */
+#define SNAPSHOT_KEEPS (64u << 20)
 /* What is freed with the end of a transaction: more than enough for most. */
 #define REAP_AT_ONCE 512u
 /* A change that is done again, as so many nodes looked at. */
@@ -70,8 +72,61 @@ void xids_store_tx_reap(struct xids_store *s, unsigned int max)
         max--;
 }
 
+/* ---- snapshots that are bound ---- */
+
+static uint64_t churn(const struct xids_store *s)
+{
+    return s->made + s->removed;
+}
+
+void xids_store_tx_bind(struct xids_store *s, struct xids_store_tx *tx)
+{
+    tx->bound = true;
+    tx->churn = churn(s);
+    tx->older = s->newest;
+    tx->newer = NULL;
+    if (s->newest != NULL)
+        s->newest->newer = tx;
+    else
+        s->oldest = tx;
+    s->newest = tx;
+}
+
+static void unbind(struct xids_store *s, struct xids_store_tx *tx)
+{
+    if (!tx->bound)
+        return;
+    tx->bound = false;
+    if (tx->older != NULL)
+        tx->older->newer = tx->newer;
+    else
+        s->oldest = tx->newer;
+    if (tx->newer != NULL)
+        tx->newer->older = tx->older;
+    else
+        s->newest = tx->older;
+}
+
+void xids_store_tx_lose(struct xids_store *s)
+{
+    struct xids_store_tx *tx = s->oldest;
+    if (tx == NULL || churn(s) - tx->churn < SNAPSHOT_KEEPS)
+        return;
+    xids_store_node_unref(s, tx->base);
+    xids_store_node_unref(s, tx->top);
+    xids_store_count_free(s, &tx->counts);
+    tx->base = tx->top = s->top;
+    s->top->refs += 2;
+    tx->version = tx->began = s->version;
+    tx->made = 0;
+    tx->lost = true;
+    unbind(s, tx);
+    xids_store_tx_bind(s, tx);
+}
+
 void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx)
 {
+    unbind(s, tx);
     op_free(s, tx->pending);
     xids_store_put(s, tx->buckets, tx->nbuckets * sizeof(struct entry *));
     xids_store_count_free(s, &tx->counts);

@@ -31,8 +31,11 @@ struct op {
 struct xids_store_tx {
     struct xids_store_tx *next; /* of those that are over: to be freed */
     struct xids_store_node *base, *top;
-    uint64_t version; /* of the tree in force that top was made from */
-    uint64_t began;   /* the same of base */
+    uint64_t version;                    /* of the tree in force that top was made from */
+    uint64_t began;                      /* the same of base */
+    struct xids_store_tx *older, *newer; /* of those whose snapshots are bound */
+    bool bound;
+    uint64_t churn; /* of the store when it began */
     struct counts counts;
     struct entry **buckets;
     uint32_t nbuckets, nentries, nops, nremoved;
@@ -45,7 +48,7 @@ struct xids_store_tx {
     uint64_t told;  /* what the owner knows that it holds */
     bool stale;     /* names a domain that has died meanwhile: it has to be done again */
     bool failed;    /* something could not be noted: it must not be put into force */
-    bool lost;      /* what it did is not known: it was taken over from a server that did not say */
+    bool lost;      /* its snapshot is gone, or what it did is not known to the server that took it over */
 };
 
 /* The entry of the first depth parts of a path, made when there is none. */

@@ -167,6 +167,13 @@ int xids_store_set_perms(struct xids_store *s, struct xids_store_tx *tx, const s
 
 int xids_store_tx_start(struct xids_store *s, struct xids_store_tx **tx) XIDS_MUST_CHECK;
 
+/*
+ * Bounds what a new transaction's snapshot keeps, as is done for guests: when the nodes that were made, copied and
+ * removed since it began come to 64 MiB, the transactions so bound that began first lose their snapshots. They go on
+ * with the tree in force, and end with -XEN_EAGAIN.
+ */
+void xids_store_tx_bind(struct xids_store *s, struct xids_store_tx *tx);
+
 /* Ends a transaction without effect. */
 void xids_store_tx_abort(struct xids_store *s, struct xids_store_tx *tx);
 
@@ -207,8 +214,8 @@ void xids_store_tx_forget_domain(struct xids_store_tx *tx, uint16_t domid);
 
 /*
  * By how many bytes a transaction holds more, or less, than when this was asked last; before, it held nothing. That is
- * what it remembers, and the nodes that it has made or copied. Nodes that its snapshot keeps, but which others have
- * changed since, are not counted.
+ * what it remembers, and the nodes that it has made or copied. Nodes that its snapshot keeps, but which have been
+ * changed since, are not counted: xids_store_tx_bind bounds them.
  */
 int64_t xids_store_tx_grown(struct xids_store_tx *tx);
 

@@ -514,6 +514,36 @@ START_TEST(too_much_for_the_soft_limit_is_told_once_each_time)
 }
 END_TEST
 
+/* Guests who hold snapshots and change all that they have make the server keep the old of it, but not without end. */
+START_TEST(snapshots_of_guests_keep_no_more_than_a_bound)
+{
+    struct xids_xs_conn *writer, *own = world_socket(w);
+    world_introduce(w, 2);
+    ck_assert_int_eq(xids_xs_server_connect_as(w->server, &writer, NULL, 1), 0);
+    EXPECT(writer, XS_WRITE, "/open/a|1", "write OK|");
+    EXPECT(writer, XS_SET_PERMS, "/open/a|b1|", "set-perms OK|");
+    uint32_t mine = tx_start(w, own), first = dom_tx_start(w, 2);
+    EXPECT_TX(own, mine, XS_READ, "/open/a|", "read 1");
+    DOM_EXPECT_TX(2, first, XS_READ, "/open/a|", "read 1");
+    EXPECT(writer, XS_WRITE, value("/open/a", 2000), "write OK|");
+    size_t peak = w->alloc.peak;
+    unsigned int i;
+    for (i = 0; i < 60000; i++) {
+        uint32_t tx = tx_start(w, writer);
+        EXPECT(writer, XS_WRITE, value("/open/a", 2000), "write OK|");
+        EXPECT_TX(writer, tx, XS_TRANSACTION_END, "F|", "end OK|");
+        if (i % 1000 == 0 && strncmp(dom_ask_tx(w, 2, first, XS_READ, "/open/a|"), "read 1", 7) != 0)
+            break;
+    }
+    ck_assert_msg(i > 10000 && i < 60000, "the snapshot was lost after %u changes", i);
+    DOM_EXPECT_TX(2, first, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+    DOM_EXPECT_TX(2, dom_tx_start(w, 2), XS_TRANSACTION_END, "T|", "end OK|");
+    EXPECT_TX(own, mine, XS_READ, "/open/a|", "read 1");
+    EXPECT_TX(own, mine, XS_TRANSACTION_END, "T|", "end OK|");
+    ck_assert_uint_lt(w->alloc.peak, peak + (100u << 20));
+}
+END_TEST
+
 /* ---- told ---- */
 
 static const struct {
@@ -715,6 +745,7 @@ Suite *xids_suite(void)
                         sizeof(takers) / sizeof(takers[0]));
     tcase_add_test(t, a_commit_that_would_be_too_much_is_enospc);
     tcase_add_test(t, events_become_fewer_when_there_is_no_room_for_them);
+    tcase_add_test(t, snapshots_of_guests_keep_no_more_than_a_bound);
     tcase_add_test(t, a_guest_that_does_not_fetch_answers_is_not_read_from);
     tcase_add_test(t, too_much_for_the_soft_limit_is_told_once_each_time);
     suite_add_tcase(suite, t);
