@@ -37,7 +37,7 @@ static bool too_big(const struct xids_store_who *who, const struct perms *perms,
     return false;
 }
 
-static int replace(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+static int replace(struct xids_store *s, const struct view *v, struct change *c, const struct xids_store_who *who,
                    const struct xids_store_path *p, const struct xids_store_node *n, const void *value, size_t len)
 {
     struct descent d;
@@ -53,8 +53,11 @@ static int replace(struct xids_store *s, const struct view *v, const struct xids
         rc = xids_store_descend(s, v->top, &d, p, p->depth, 0);
     if (rc == 0)
         rc = xids_store_node_set_value(s, d.slot, value, len);
-    if (rc == 0)
+    if (rc == 0) {
         (*d.slot)->generation = ++s->generation;
+        c->node = *d.slot;
+        c->dir = p->depth > 1 ? d.dir : NULL;
+    }
     if (rc == 0 && more != 0)
         xids_store_count_add(s, v->counts, owner, 0, more);
     return rc;
@@ -125,7 +128,7 @@ static int may_create(struct xids_store *s, const struct view *v, const struct x
     return v->counts == NULL ? xids_store_room(s, who, cost, 0) : 0;
 }
 
-static int create(struct xids_store *s, const struct view *v, const struct xids_store_who *who,
+static int create(struct xids_store *s, const struct view *v, struct change *c, const struct xids_store_who *who,
                   const struct xids_store_path *p, const void *value, size_t len)
 {
     struct xids_store_node *dir = *v->top;
@@ -168,6 +171,9 @@ static int create(struct xids_store *s, const struct view *v, const struct xids_
     d.dir->childbytes += chain->name_len + 1u;
     d.dir->generation = ++s->generation;
     xids_store_count_add(s, v->counts, owner, (int32_t)missing, cost);
+    c->dir = d.dir;
+    for (c->node = chain; c->node->children != NULL; c->node = c->node->children)
+        c->dir = c->node;
 out:
     xids_store_perms_unref(s, perms);
     return rc;
@@ -182,7 +188,7 @@ int xids_store_do_write(struct xids_store *s, const struct view *v, struct chang
         return -XEN_EACCES;
     if (n != NULL && mkdir)
         return 0;
-    int rc = n != NULL ? replace(s, v, who, p, n, value, len) : create(s, v, who, p, value, len);
+    int rc = n != NULL ? replace(s, v, c, who, p, n, value, len) : create(s, v, c, who, p, value, len);
     c->created = c->done = rc == 0;
     if (n != NULL)
         c->created = false;

@@ -19,6 +19,21 @@ static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
     v[2] = ROTL(v[2], 32);
 }
 
+/* Up to seven bytes as a number: in two loads that overlap, or three. */
+static inline uint64_t load_rest(const char *s, size_t len)
+{
+    if (len >= 4) {
+        uint32_t a, b;
+        __builtin_memcpy(&a, s, 4);
+        __builtin_memcpy(&b, s + len - 4, 4);
+        return a | (uint64_t)b << (8 * (len - 4));
+    }
+    if (len == 0)
+        return 0;
+    return (uint8_t)s[0] | (uint64_t)(uint8_t)s[len / 2] << (8 * (len / 2)) |
+           (uint64_t)(uint8_t)s[len - 1] << (8 * (len - 1));
+}
+
 /* SipHash-1-3 folded to 32 bits: enough to keep whoever picks the names from unbalancing a tree. */
 uint32_t xids_store_hash(const uint64_t key[2], const char *s, size_t len)
 {
@@ -33,8 +48,7 @@ uint32_t xids_store_hash(const uint64_t key[2], const char *s, size_t len)
         sip_round(v);
         v[0] ^= w;
     }
-    for (size_t i = whole; i < len; i++)
-        last |= (uint64_t)(uint8_t)s[i] << (8 * (i - whole));
+    last |= load_rest(s + whole, len - whole);
     v[3] ^= last;
     sip_round(v);
     v[0] ^= last;
@@ -71,7 +85,7 @@ static void take_apart(struct xids_store *s, struct xids_store_path *p, size_t l
             continue;
         p->parts[n].at = (uint16_t)start;
         p->parts[n].len = (uint16_t)(i - start);
-        p->parts[n].hash = xids_store_hash(s->key, p->bytes + start, i - start);
+        p->parts[n].hash = i > start ? xids_store_hash(s->key, p->bytes + start, i - start) : s->nameless;
         n++;
         start = i + 1;
         if (len == 1 && i == 0)

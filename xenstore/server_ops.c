@@ -55,11 +55,15 @@ int xids_xs_path(struct request *r, struct xids_store_path *p, const struct xids
     return 0;
 }
 
+/* The same for a path: a NUL within is refused with the other characters that are none of a path's. */
 static int one_path(struct request *r, bool special)
 {
-    struct xids_xswire_str arg;
-    int rc = xids_xs_one_arg(r, &arg);
-    return rc < 0 ? rc : xids_xs_path(r, r->conn->server->path, &arg, special, NULL);
+    const char *payload = r->msg->payload;
+    uint32_t len = r->msg->len;
+    if (len == 0 || payload[len - 1] != '\0')
+        return -XEN_EINVAL;
+    const struct xids_xswire_str arg = {payload, len - 1};
+    return xids_xs_path(r, r->conn->server->path, &arg, special, NULL);
 }
 
 /* ---- nodes ---- */

@@ -87,6 +87,7 @@ int xids_store_new(struct xids_store **store, const struct xids_store_config *co
     s->ctx = config->ctx;
     s->owner = config->owner;
     __builtin_memcpy(s->key, config->seed, sizeof(s->key));
+    s->nameless = xids_store_hash(s->key, "", 0);
     s->perms_buckets = PERMS_BUCKETS;
     s->perms = xids_store_get(s, PERMS_BUCKETS * sizeof(struct perms *));
     int rc = -XEN_ENOMEM;
@@ -308,9 +309,7 @@ static int write_or_mkdir(struct xids_store *s, struct xids_store_tx *tx, const 
         return settle(s, tx, who, p, rc, rc == 0 && c.done, made);
     if (rc == 0 && c.done) {
         s->version++;
-        const struct xids_store_event e = {.path = p,
-                                           .node = xids_store_find(s->top, p, p->depth),
-                                           .parent = xids_store_find(s->top, p, p->depth - 1)};
+        const struct xids_store_event e = {.path = p, .node = c.node, .parent = c.dir};
         xids_store_fire(s, &e);
     }
     return rc;

@@ -98,6 +98,7 @@ struct xids_store {
     void (*changed)(void *ctx, const struct xids_store_event *event);
     void *ctx;
     uint64_t key[2];
+    uint32_t nameless; /* the hash of no name, with which each absolute path begins */
     uint16_t owner;
     struct xids_store_node *top;
     uint64_t generation;          /* counts changes; also the order of creation */
@@ -261,6 +262,8 @@ void xids_store_count_free(struct xids_store *s, struct counts *c);
 /* ---- change.c: changes to a view, without any notes for transactions, and without events ---- */
 struct change {
     struct xids_store_node *removed; /* the subtree taken out; the caller drops the reference */
+    /* Of a write: what was written, and its directory, or NULL. */
+    const struct xids_store_node *node, *dir;
     bool created;
     bool done; /* something was changed */
 };
