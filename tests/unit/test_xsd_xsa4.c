@@ -4,10 +4,6 @@
  * each. What went wrong there is said in front of each. test_xsd_xsa.c has the earlier ones; test_xsd_state.c has the
  * depth of watches, which C xenstored loses over a live update.
  */
-/*
- * Xen's security advisories about xenstored from number 414 on, and bugs found in the newest xenstoreds, a case for
- * each. What went wrong there is said in front of each. test_xsd_xsa.c has the earlier ones.
- */
 #include "tests/unit/xsd_world.h"
 
 #include <pthread.h>
