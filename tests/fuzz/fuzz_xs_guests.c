@@ -204,6 +204,13 @@ static const char *const lists[] = {
 
 static const size_t list_lens[] = {3, 3, 3, 6, 6, 3, 6, 9, 10, 6, 2, 18};
 
+static const char *const quotas[] = {
+    "nodes",        "watches",           "outstanding",      "memory",   "soft-memory",
+    "transactions", "transaction-nodes", "node-permissions", "path-max", "node-size",
+};
+
+static const char *const commands[] = {"check", "help", "quota", "quota", "quota-soft", "memreport", "check", "help"};
+
 static size_t text(char *to, const char *from)
 {
     size_t len = strlen(from) + 1;
@@ -235,7 +242,17 @@ static size_t payload_of(char *to, uint32_t type, const uint8_t in[3], bool gues
     case XS_RESET_WATCHES:
         return text(to, "");
     case XS_CONTROL:
-        return text(to, in[0] < 128 ? "check" : "help");
+        return text(to, commands[in[0] / 32u]) + (in[0] / 32u == 3 ? text(to + 6, "1") : 0);
+    case XIDS_XS_GET_QUOTA:
+        return (size_t)sprintf(to, "%u%c%s", in[0] % 4u, 0, quotas[in[1] % 10u]) + 1;
+    case XIDS_XS_SET_QUOTA:
+        return (size_t)sprintf(to, "%u%c%s%c%u", in[0] % 4u, 0, quotas[in[1] % 10u], 0,
+                               (unsigned int)in[2] * in[2] / 16u) +
+               1;
+    case XIDS_XS_GET_FEATURE:
+        return in[1] < 128 ? 0 : (size_t)sprintf(to, "%u", in[0] % 4u) + 1;
+    case XIDS_XS_SET_FEATURE:
+        return (size_t)sprintf(to, "%u%c%u", in[0] % 4u, 0, in[1] % 17u) + 1;
     default:
         break;
     }
