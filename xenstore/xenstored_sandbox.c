@@ -11,6 +11,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,10 @@
 #else
 #define SANITIZED 0
 #endif
+
+/* What would make more of a child than a process. */
+#define NAMESPACES \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* Nothing of these can be turned against anybody else. */
 static const int always[] = {
@@ -56,13 +61,13 @@ static const int always[] = {
     SCMP_SYS(exit_group), SCMP_SYS(rseq), SCMP_SYS(membarrier), SCMP_SYS(set_robust_list)};
 
 /* Of another program in our place, which asks for a sandbox of its own. */
-static const int exec_only[] = {
-    SCMP_SYS(clone),           SCMP_SYS(wait4),        SCMP_SYS(alarm),      SCMP_SYS(setitimer),
-    SCMP_SYS(execve),          SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl), SCMP_SYS(prlimit64),
-    SCMP_SYS(prctl),           SCMP_SYS(seccomp),      SCMP_SYS(capget),     SCMP_SYS(capset),
-    SCMP_SYS(set_tid_address), SCMP_SYS(bind),         SCMP_SYS(listen),     SCMP_SYS(dup2),
-    SCMP_SYS(getdents64),      SCMP_SYS(chdir),        SCMP_SYS(setsid),     SCMP_SYS(epoll_create),
-    SCMP_SYS(ftruncate),       SCMP_SYS(mkdir)};
+static const int exec_only[] = {SCMP_SYS(wait4),        SCMP_SYS(alarm),        SCMP_SYS(setitimer),
+                                SCMP_SYS(execve),       SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl),
+                                SCMP_SYS(prlimit64),    SCMP_SYS(prctl),        SCMP_SYS(seccomp),
+                                SCMP_SYS(capget),       SCMP_SYS(capset),       SCMP_SYS(set_tid_address),
+                                SCMP_SYS(bind),         SCMP_SYS(listen),       SCMP_SYS(dup2),
+                                SCMP_SYS(getdents64),   SCMP_SYS(chdir),        SCMP_SYS(setsid),
+                                SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),    SCMP_SYS(mkdir)};
 
 static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(ftruncate),
                                 SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync)};
@@ -155,6 +160,8 @@ static int filter(const struct sandbox_needs *needs)
         rc = ALLOW_EACH(f, file_only);
     if (rc == 0 && needs->exec)
         rc = ALLOW_EACH(f, exec_only);
+    if (rc == 0 && needs->exec)
+        rc = allow_if(f, SCMP_SYS(clone), 0, NAMESPACES, 0);
     if (rc == 0)
         rc = seccomp_load(f);
     seccomp_release(f);

@@ -158,7 +158,7 @@ static bool is_fresh(const struct daemon *d)
 {
     struct xids_xs_server_stats st;
     xids_xs_server_stats(d->server, &st);
-    return st.requests == 0 && st.sockets == 0 && st.domains == 0;
+    return !d->options->live_update && st.requests == 0 && st.sockets == 0 && st.domains == 0;
 }
 
 static uint64_t file_size(const struct daemon *d)

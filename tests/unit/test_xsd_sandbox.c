@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +95,14 @@ static int make_a_child(void)
     return (int)pid;
 }
 
+static int make_a_namespace(void)
+{
+    long pid = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0)
+        _exit(0);
+    return (int)pid;
+}
+
 static int signal_another(void)
 {
     return kill(getppid(), 0);
@@ -158,7 +168,8 @@ static const struct {
     {"make a stream", make_stream, EPERM, EPERM, EPERM, 0},
     {"make a datagram", make_datagram, 0, 0, 0, 0},
     {"become another", become_another, EPERM, EPERM, EPERM, 0},
-    {"make a child", make_a_child, EPERM, EPERM, EPERM, EPERM},
+    {"make a child", make_a_child, EPERM, EPERM, EPERM, 0},
+    {"make a namespace", make_a_namespace, EPERM, EPERM, EPERM, EPERM},
     {"signal another", signal_another, EPERM, EPERM, EPERM, EPERM},
     {"look into another", look_into_another, EPERM, EPERM, EPERM, EPERM},
     {"map code", map_code, EPERM, EPERM, EPERM, 0},
