@@ -83,10 +83,11 @@ static void save_our_conn(struct state_out *o, const struct xids_xs_conn *c, uin
     put_bytes(put32(at, note_len), st->note, note_len);
 }
 
-/* The end of a transaction that has not been answered. */
+/* The end of a transaction that has not been answered. A plain request that waits is still to be read. */
 static void save_held(struct state_out *o, const struct xids_xs_conn *c, uint32_t id)
 {
-    uint8_t *at = c->held.list != NULL ? xids_xs_state_record(o, STATE_OUR_HELD, 16) : NULL;
+    bool waits = c->held.list != NULL && c->held.list != &c->server->turns.changing;
+    uint8_t *at = waits ? xids_xs_state_record(o, STATE_OUR_HELD, 16) : NULL;
     if (at != NULL)
         put32(put32(put32(put32(at, id), c->held.transaction), c->held.req_id), c->held.tx_id);
 }

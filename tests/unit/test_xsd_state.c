@@ -383,6 +383,36 @@ START_TEST(a_transaction_that_would_conflict_does_so_after_an_update_too)
 }
 END_TEST
 
+/* The end of a transaction is answered by the new server; a plain request that waited is read by it. */
+START_TEST(what_waits_for_anothers_turn_is_gone_on_with)
+{
+    struct xids_xs_conn *a = socks.conn[0], *b = socks.conn[1];
+    world_introduce(w, 1);
+    xids_xs_server_time(w->server, 1000);
+    EXPECT(b, XS_MKDIR, "/g|", "mkdir OK|");
+    EXPECT(b, XS_SET_PERMS, "/g|n0|b1|", "set-perms OK|");
+    for (unsigned int i = 0; i < 2; i++) {
+        uint32_t tx = tx_start(w, a);
+        EXPECT_TX(a, tx, XS_DIRECTORY, "/g|", i == 0 ? "directory " : "directory b|");
+        EXPECT_TX(a, tx, XS_MKDIR, "/g/a|", "mkdir OK|");
+        if (i == 1)
+            break;
+        EXPECT(b, XS_MKDIR, "/g/b|", "mkdir OK|");
+        EXPECT_TX(a, tx, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+    }
+    uint32_t other = tx_start(w, b);
+    EXPECT_TX(b, other, XS_MKDIR, "/g/c|", "mkdir OK|");
+    EXPECT_TX(b, other, XS_TRANSACTION_END, "T|", "");
+    DOM_EXPECT(1, XS_MKDIR, "/g/d|", "");
+    world_update(w, &socks);
+    while (xids_xs_server_idle(w->server, 100)) {
+    }
+    ck_assert_str_eq(heard(w, socks.conn[1]), "end OK|");
+    ck_assert_str_eq(dom_heard(w, 1), "mkdir OK|");
+    EXPECT(socks.conn[1], XS_DIRECTORY, "/g|", "directory b|d|c|");
+}
+END_TEST
+
 START_TEST(an_answer_half_sent_and_a_request_half_heard_are_gone_on_with)
 {
     static const uint8_t request[] = {XS_READ, 0, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, '/', 'a', 0};
@@ -776,6 +806,7 @@ Suite *xids_suite(void)
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_transaction_that_would_conflict_does_so_after_an_update_too);
+    tcase_add_test(t, what_waits_for_anothers_turn_is_gone_on_with);
     tcase_add_test(t, an_answer_half_sent_and_a_request_half_heard_are_gone_on_with);
     tcase_add_test(t, all_that_a_world_has_is_there_after_an_update);
     tcase_add_test(t, a_domain_whose_ring_is_gone_stays_known_until_its_release);
