@@ -247,7 +247,7 @@ static void on_timer(uv_timer_t *timer)
 }
 
 /* In the child. */
-static void look(struct live *l, int state, int say)
+__attribute__((noreturn)) static void look(struct live *l, int state, int say)
 {
     (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(CHECK_SECONDS);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
-# The end of xids-xenstored, which keeps nothing: guests live on without their store, and Xen's daemons have to be started
-# anew. dom0's kernel has its ring again but not its watches.
+# xids-xenstored in the place of another one; and its end, when it keeps nothing: guests live on without their store, and
+# Xen's daemons have to be started anew. dom0's kernel has its ring again but not its watches.
 
 # without_store SIGNAL: the daemon ends while a guest runs, which counts on; after a new one the guest can be
 # destroyed, and dom0's kernel has its store again.
@@ -43,4 +43,27 @@ case_store_stops() {
 xen_case store-killed all 90 xids "a guest lives on when xids-xenstored is killed; a new one serves dom0's kernel"
 case_store_killed() {
     without_store KILL
+}
+
+# A unikernel that waits for what xl tells it by xenstore.
+waiting_guest() {
+    # shellcheck disable=SC2154 # lib.sh's
+    guest_config life pvh "$guests/life" "" 'memory = 32' && guest_create life && wait_console life 60 "works 1 as"
+}
+
+xen_case live-update all 180 xids "xids-xenstored is updated under a guest, whose watch fires; xl shutdown works, and new guests start"
+case_live_update() {
+    local pid program domid i
+    program=$(command -v xids-xenstored) && pid=$(</run/xenstored.pid) && waiting_guest && domid=$(xl domid life) || return 1
+    for i in 1 2 3; do
+        timeout 60 xenstore-control live-update "$program" || { cat "$log/xenstored"; return 1; }
+        [ "$(grep -c 'live update: becoming' "$log/xenstored")" = "$i" ] && kill -0 "$pid" || return 1
+    done
+    # The guest's watch, then dom0's own: xl waits for one, and xenconsoled finds the next guest's console by another.
+    xenstore-write "/local/domain/$domid/control/shutdown" 'dance now' || return 1
+    wait_console life 30 'says "dance.now"' || return 1
+    xl shutdown -w life </dev/null && console_has life 'bye: poweroff' && wait_for 20 guest_gone life || return 1
+    XENSTORED_PATH=/dev/xen/xenbus timeout 30 xenstore-read /local/domain/0/name || return 1
+    rm -f "$log/guest-life.log"
+    waiting_guest && xl destroy life
 }
