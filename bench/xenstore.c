@@ -80,5 +80,6 @@ int main(int argc, char **argv)
     case_xl_starts(&s);
     case_flood(&s);
     case_idle_domains(&s);
+    case_live_update(&s); /* last: the daemon is another one then */
     return bench_close(s.b);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -65,6 +66,8 @@ static void settle(pid_t pid, bool last)
     CPU_ZERO(&one);
     CPU_SET(chosen, &one);
     must(sched_setaffinity(pid, sizeof(one), &one) == 0);
+    /* Before what else the machine does, where that may be asked for. */
+    (void)setpriority(PRIO_PROCESS, (id_t)pid, -10);
 }
 
 void peer_settle(const struct peer *p)

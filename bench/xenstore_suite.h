@@ -44,6 +44,10 @@ void add_side(struct suite *s, struct load loads[SIDES], struct bench_side sides
 /* For bench_compare: what run put into also, round by round. */
 double replay(void *ctx);
 
+/* Fills a store with 100 000 nodes that have nothing to do with what is measured; removes them. */
+void others_make(const struct suite *s, const struct peer *p);
+void others_remove(const struct peer *p);
+
 /* Each measures the cases it is named for, those that were asked for. */
 void case_requests(struct suite *s); /* read-*, write-sync, write-pipelined */
 void case_parallel_starts(struct suite *s);
@@ -53,6 +57,7 @@ void case_watches(struct suite *s);
 void case_idle_domains(struct suite *s);
 void case_destroy(struct suite *s);
 void case_stall(struct suite *s);
+void case_live_update(struct suite *s);
 void case_memory(struct suite *s);
 void case_flood(struct suite *s);
 

@@ -12,9 +12,11 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 1' HUP INT TERM
 unset XIDS_BENCH_ONLY
 
-# A row of the case against this peer has a figure of ours.
+# A row of the case against this peer (null: none) has a figure of ours.
 row() {
-    tr -d '\n' <"$folder/xenstore.json" | tr '}' '\n' | grep -F "\"case\": \"$1\"" | grep -F "\"peer_name\": \"$2\"" |
+    local peer=\"$2\"
+    [ "$2" != null ] || peer=null
+    tr -d '\n' <"$folder/xenstore.json" | tr '}' '\n' | grep -F "\"case\": \"$1\"" | grep -F "\"peer_name\": $peer" |
         grep -Eq '"ours": *[0-9.]+' || { cat "$folder/xenstore.json"; return 1; }
 }
 
@@ -43,5 +45,6 @@ domain-destroy-100k C xenstored,oxenstored
 rm-20k-stall C xenstored,oxenstored
 bytes-per-node C xenstored,oxenstored
 flood-p99 self
+live-update-100k null
 END
 tap_done
