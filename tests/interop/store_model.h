@@ -71,7 +71,7 @@ struct model_watch {
     unsigned int conn;
     unsigned long seq;
     char path[MODEL_PATH];
-    char token[8];
+    char token[11];
     int depth;
     unsigned int prefix; /* bytes that a relative watch does not see */
 };

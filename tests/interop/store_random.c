@@ -333,7 +333,7 @@ static void watch(unsigned int conn)
 {
     struct conn *c = &conns[conn];
     struct model_watch *w = &watches[watch_seq % MODEL_WATCHES];
-    char payload[120], answer[MODEL_ANSWER], path[MODEL_PATH], token[8];
+    char payload[120], answer[MODEL_ANSWER], path[MODEL_PATH], token[11];
     if (w->used)
         return;
     unsigned int prefix;
@@ -360,7 +360,7 @@ static void watch(unsigned int conn)
 static void unwatch(unsigned int conn)
 {
     struct conn *c = &conns[conn];
-    char payload[120], answer[MODEL_ANSWER], path[MODEL_PATH], token[8];
+    char payload[120], answer[MODEL_ANSWER], path[MODEL_PATH], token[11];
     unsigned int prefix, i = pick(MODEL_WATCHES);
     struct model_watch *w = watches[i].used && watches[i].conn == conn ? &watches[i] : NULL;
     random_path(path);
