@@ -115,7 +115,7 @@ tap_ok "which gets what follows" shows '"/second\0' "$work/second"
 tap_ok "and says that its beginning is missing" says "does not begin with the server" "$daemon" --replay "$work/second"
 tap_ok "a switch can be changed" control log -io
 write /not/told 1
-tap_ok "without io there are no messages" fails contains "$work/second" /not/told
+tap_ok "without io there are no messages" fails grep -qF /not/told "$work/second"
 tap_ok "a switch that there is not is refused" fails control log +nonsense
 tap_ok "a trace where none can be is refused" fails control logfile "$work/none/trace"
 tap_ok "the daemon ends" stop
