@@ -7,8 +7,8 @@
  *   store_random --agent        in a guest: moves bytes between its standard streams and the guest's store
  *
  * It makes domain 2 the target of domain 3. A run is cut into worlds that begin with the same tree; the seed of each is
- * printed, and XIDS_SEED=N runs that one world alone. With XIDS_RANDOM_LIVE_UPDATE set, the daemon is updated in
- * place now and then.
+ * printed, and XIDS_SEED=N runs that one world alone. With XIDS_RANDOM_LIVE_UPDATE=PROGRAM the daemon is updated to
+ * that program now and then.
  */
 #include "tests/interop/store_model.h"
 
@@ -460,10 +460,14 @@ static void end(struct conn *c, struct session *x, bool commit)
 
 static void live_update(void)
 {
-    char answer[MODEL_ANSWER];
-    if (getenv("XIDS_RANDOM_LIVE_UPDATE") == NULL)
+    const char *program = getenv("XIDS_RANDOM_LIVE_UPDATE");
+    char answer[MODEL_ANSWER], payload[500];
+    if (program == NULL)
         return;
-    ask(&conns[0], answer, 0, XS_CONTROL, "live-update|-s|");
+    (void)snprintf(payload, sizeof(payload), "live-update|-f|%s|", program);
+    ask(&conns[0], answer, 0, XS_CONTROL, payload);
+    if (strcmp(answer, "control OK|") == 0)
+        ask(&conns[0], answer, 0, XS_CONTROL, "live-update|-s|");
     if (strcmp(answer, "control OK|") != 0)
         fail("live update: %s", answer);
     updates++;
