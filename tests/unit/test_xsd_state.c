@@ -161,7 +161,7 @@ static void side_update(struct side *s)
 
 static const char *random_path(void)
 {
-    static char path[64];
+    static char path[96];
     static const char *const names[] = {"a", "b", "c", "long-name-of-a-node"};
     size_t at = 0;
     unsigned int depth = 1 + pick(3);
@@ -584,7 +584,8 @@ struct built {
 static void add(struct built *b, const void *bytes, size_t len)
 {
     ck_assert_uint_le(b->len + len, sizeof(b->bytes));
-    memcpy(b->bytes + b->len, bytes, len);
+    if (len > 0)
+        memcpy(b->bytes + b->len, bytes, len);
     b->len += len;
 }
 
