@@ -182,6 +182,8 @@ int xids_xs_state_load_tx(struct state_in *in, struct state_body *b)
         return rc;
     }
     t->tx->lost = true;
+    if (!c->conn->who.privileged)
+        xids_store_tx_bind(s->store, t->tx);
     t->id = id;
     t->next = c->conn->transactions;
     c->conn->transactions = t;

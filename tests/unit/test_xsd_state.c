@@ -383,6 +383,30 @@ START_TEST(a_transaction_that_would_conflict_does_so_after_an_update_too)
 }
 END_TEST
 
+/* However often the server is updated: guests cannot keep old nodes without end by their snapshots. */
+START_TEST(a_guests_snapshot_is_bound_after_an_update_too)
+{
+    static char payload[2100] = "/a|";
+    memset(payload + 3, 'v', 2000);
+    world_introduce(w, 1);
+    EXPECT(socks.conn[1], XS_WRITE, "/a|1", "write OK|");
+    EXPECT(socks.conn[1], XS_SET_PERMS, "/a|r0|", "set-perms OK|");
+    uint32_t tx = dom_tx_start(w, 1);
+    DOM_EXPECT_TX(1, tx, XS_READ, "/a|", "read 1");
+    world_update(w, &socks);
+    unsigned int i;
+    for (i = 0; i < 60000; i++) {
+        uint32_t other = tx_start(w, socks.conn[0]);
+        EXPECT(socks.conn[1], XS_WRITE, payload, "write OK|");
+        EXPECT_TX(socks.conn[0], other, XS_TRANSACTION_END, "F|", "end OK|");
+        if (i % 1000 == 0 && strcmp(dom_ask_tx(w, 1, tx, XS_READ, "/a|"), "read 1") != 0)
+            break;
+    }
+    ck_assert_msg(i > 10000 && i < 60000, "the snapshot was lost after %u changes", i);
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+}
+END_TEST
+
 /* The end of a transaction is answered by the new server; a plain request that waited is read by it. */
 START_TEST(what_waits_for_anothers_turn_is_gone_on_with)
 {
@@ -807,6 +831,7 @@ Suite *xids_suite(void)
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_transaction_that_would_conflict_does_so_after_an_update_too);
+    tcase_add_test(t, a_guests_snapshot_is_bound_after_an_update_too);
     tcase_add_test(t, what_waits_for_anothers_turn_is_gone_on_with);
     tcase_add_test(t, an_answer_half_sent_and_a_request_half_heard_are_gone_on_with);
     tcase_add_test(t, all_that_a_world_has_is_there_after_an_update);
