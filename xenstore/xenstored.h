@@ -220,6 +220,8 @@ evtchn_port_t domains_state(const struct xids_xs_conn *conn, void *note, size_t 
 int domains_attach(struct daemon *d, int evtchn_fd);
 int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
                   const void *note, size_t note_len);
+/* The descriptor of the event channels, -1: without domains. */
+int domains_fd(const struct daemon *d);
 /* Prepares the event channels for another program, or has them back. Their descriptor, or -1. */
 int domains_keep(struct daemon *d, bool keep);
 

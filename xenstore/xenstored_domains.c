@@ -430,12 +430,17 @@ int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *
     return 0;
 }
 
+int domains_fd(const struct daemon *d)
+{
+    return d->domains != NULL ? xids_platform_xen_evtchn_fd(d->domains->platform) : -1;
+}
+
 int domains_keep(struct daemon *d, bool keep)
 {
     struct domains *m = d->domains;
     if (m == NULL)
         return -1;
-    int fd = xids_platform_xen_evtchn_fd(m->platform);
+    int fd = domains_fd(d);
     (void)fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
     if (keep) {
         (void)m->platform->ops->evtchn_close(m->platform->ctx, m->virq);

@@ -262,7 +262,7 @@ __attribute__((noreturn)) static void look(struct live *l, int state, int say)
 
 static int start_check(struct live *l)
 {
-    int ends[2] = {-1, -1}, state = save(l->daemon, -1), rc = state;
+    int ends[2] = {-1, -1}, state = save(l->daemon, domains_fd(l->daemon)), rc = state;
     if (state < 0)
         return rc;
     rc = pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
@@ -470,13 +470,27 @@ int live_restore(struct daemon *d)
     return rc;
 }
 
+/* With the other choice there would be no hypervisor to be found, or all guests would wait for ever. */
+static int check_global(void *ctx, const struct xids_xs_state_global *global)
+{
+    const struct daemon *d = ctx;
+    return (global->evtchn_fd < 0) == d->options->no_domain_init ? 0 : -XEN_EPERM;
+}
+
 int live_check(struct daemon *d)
 {
+    const struct xids_xs_restore restore = {.global = check_global, .ctx = d};
     struct xids_xs_state_error error = {0};
-    int rc = restore_from(d, &error, (int)d->options->check_fd, NULL);
+    int rc = restore_from(d, &error, (int)d->options->check_fd, &restore);
     if (error.reason != NULL)
         (void)printf("record %u at %llu: %s\n", error.record, (unsigned long long)error.offset, error.reason);
+    else if (rc == -XEN_EPERM)
+        (void)printf("the state is of a store %s\n", d->options->no_domain_init
+                                                         ? "with domains, not for --no-domain-init"
+                                                         : "without domains, for --no-domain-init alone");
     else
         (void)puts(rc < 0 ? strerror(-rc) : TAKEN);
-    return rc < 0 || fflush(stdout) != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    /* The process ends without a look at its streams. */
+    bool said = fflush(stdout) == 0;
+    return rc == 0 && said ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -152,6 +152,28 @@ else
     tap_ok "it ends too" stop
 fi
 
+# ---- another program in its place ----
+
+# Not libtool's script, which is there before the program is installed.
+program=$XIDS_BUILDDIR/.libs/xids-xenstored
+[ -x "$program" ] || program=$daemon
+# becomes ARGUMENTS: goes on as the same program with other arguments.
+becomes() {
+    LD_LIBRARY_PATH=$XIDS_BUILDDIR/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} control live-update -c "$1" "$program" &&
+        prints 1 "$tools/xenstore-read" /kept
+}
+refuses() {
+    ! becomes "$1" >"$work/said" 2>&1 && contains "$work/said" "$2" && prints 1 "$tools/xenstore-read" /kept
+}
+LD_LIBRARY_PATH=$XIDS_BUILDDIR/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} tap_ok "it starts, to be updated" start
+write /kept 1
+tap_ok "a program that would look for domains is refused" refuses "-N" "without domains"
+tap_ok "one with arguments that there are not is refused" refuses "-N -D --nonsense" ""
+tap_ok "the store stays when the program's pid file cannot be made" becomes "-D -N -F $work/none/pid"
+tap_ok "nor its control socket" becomes "-D -N --control /proc/none/control"
+tap_ok "nor its trace" becomes "-D -N -T $work/none/trace"
+tap_ok "it ends after that" stop
+
 # ---- the control socket ----
 
 # number NAME FILE: the first number of that name in JSON.
