@@ -65,6 +65,7 @@ struct daemon {
     unsigned int control_sessions;
     const char *control_path;
     const char *socket_path;
+    char *folder; /* where it was started, and is not any more; NULL: it is still there */
     bool sandboxed;
     struct tracing *tracing;
     struct live *live;       /* NULL: no live update is under way */
@@ -77,6 +78,12 @@ struct daemon {
 
 /* The exit status for a command line that is wrong. */
 #define EXIT_USAGE 2
+
+/* ---- xenstored_main.c ---- */
+
+/* A daemon in the background keeps no folder busy. What was named on its command line is where it was started. */
+void leave_folder(const struct daemon *d);
+void return_to_folder(const struct daemon *d);
 
 /* ---- xenstored_options.c ---- */
 

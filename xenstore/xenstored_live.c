@@ -150,8 +150,10 @@ static int execute(struct live *l, const char *option, int fd)
     int rc = argv == NULL ? -ENOMEM : 0;
     if (rc == 0) {
         (void)fcntl(fd, F_SETFD, 0);
+        return_to_folder(l->daemon);
         (void)execv(l->file, argv);
         rc = -errno;
+        leave_folder(l->daemon);
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
         free_arguments(argv);
     }

@@ -71,6 +71,18 @@ static int background(void)
     return ends[1];
 }
 
+void leave_folder(const struct daemon *d)
+{
+    if (d->folder != NULL)
+        (void)chdir("/");
+}
+
+void return_to_folder(const struct daemon *d)
+{
+    if (d->folder != NULL && chdir(d->folder) < 0)
+        log_msg(LOG_LEVEL_WARNING, "%s: %s", d->folder, strerror(errno));
+}
+
 static void say_ready(int fd)
 {
     if (fd < 0)
@@ -82,7 +94,6 @@ static void say_ready(int fd)
         if (null > 2)
             (void)close(null);
     }
-    (void)chdir("/");
     if (write(fd, "", 1) < 0)
         log_msg(LOG_LEVEL_WARNING, "nobody waits for the daemon to be ready");
     (void)close(fd);
@@ -268,6 +279,7 @@ static void close_rest(uv_handle_t *handle, void *arg)
 
 static void stop(struct daemon *d)
 {
+    return_to_folder(d);
     socket_close(d);
     control_close(d);
     domains_close(d);
@@ -279,6 +291,7 @@ static void stop(struct daemon *d)
     xids_xs_server_free(d->server);
     if (d->pid_written)
         (void)unlink(d->options->pid_file);
+    free(d->folder);
 }
 
 static int serve(struct daemon *d)
@@ -291,6 +304,7 @@ static int serve(struct daemon *d)
     if (o->check_fd != 0)
         return check_state(d);
     int ready_fd = o->foreground || o->live_update ? -1 : background();
+    d->folder = o->foreground ? NULL : getcwd(NULL, 0);
     int rc = start(d);
     if (rc < 0) {
         log_msg(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-rc));
@@ -304,6 +318,7 @@ static int serve(struct daemon *d)
         if (ready_fd >= 0 || (o->live_update && !o->foreground))
             log_open(o->log_level, true);
         say_ready(ready_fd);
+        leave_folder(d);
         give_up_rights(d);
         (void)uv_run(&d->loop, UV_RUN_DEFAULT);
         notify_manager("STOPPING=1");

@@ -55,7 +55,7 @@ static const int always[] = {
     SCMP_SYS(getppid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getrusage),
     SCMP_SYS(sysinfo), SCMP_SYS(getrandom), SCMP_SYS(umask),
     /* its own files, at the end: whoever may write to their folders may do that anyway */
-    SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+    SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(chdir),
     /* signals to itself */
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(exit),
     SCMP_SYS(exit_group), SCMP_SYS(rseq), SCMP_SYS(membarrier), SCMP_SYS(set_robust_list)};
@@ -66,7 +66,7 @@ static const int exec_only[] = {SCMP_SYS(wait4),        SCMP_SYS(alarm),        
                                 SCMP_SYS(prlimit64),    SCMP_SYS(prctl),        SCMP_SYS(seccomp),
                                 SCMP_SYS(capget),       SCMP_SYS(capset),       SCMP_SYS(set_tid_address),
                                 SCMP_SYS(bind),         SCMP_SYS(listen),       SCMP_SYS(dup2),
-                                SCMP_SYS(getdents64),   SCMP_SYS(chdir),        SCMP_SYS(setsid),
+                                SCMP_SYS(getdents64),   SCMP_SYS(getcwd),       SCMP_SYS(setsid),
                                 SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),    SCMP_SYS(mkdir)};
 
 static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(ftruncate),

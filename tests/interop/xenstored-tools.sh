@@ -131,6 +131,25 @@ kill_hard() {
 }
 tap_ok "a socket left by a killed daemon is replaced" kill_hard
 tap_ok "and the new daemon ends cleanly too" stop
+# relative: all names it is given are those of the folder that it is started in, also for who is to take its place.
+relative() {
+    printf '[xenstored]\npid-file = pid\n' >"$work/settings"
+    (cd "$work" && XENSTORED_PATH=run/socket "$daemon" -D --config settings --control control) \
+        </dev/null >"$work/log" 2>&1
+}
+updated() {
+    local program=$XIDS_BUILDDIR/.libs/xids-xenstored
+    [ -x "$program" ] || program=$daemon
+    "$bin/xenstore-control" live-update "$program"
+}
+tap_ok "names may be relative to where it is started" relative
+if [ -n "${bin:-}" ]; then
+    tap_ok "what takes its place finds them, too" updated
+else
+    tap_skip "what takes its place finds them, too" "Debian's tools cannot be downloaded"
+fi
+tap_ok "it ends" stop
+tap_ok "and leaves none of these files" prints "" find "$work" \( -type s -o -name pid \)
 exits() {
     local want=$1 got=0
     shift
