@@ -33,6 +33,7 @@ struct live {
     char *command_line; /* NULL: ours */
     uv_timer_t timer;
     bool started;
+    bool taken;
     pid_t child; /* that looks at the state; 0: none */
     int said;    /* what it says, -1: none */
     uint64_t until;
@@ -186,29 +187,33 @@ static void end(struct live *l, const char *answer)
     flush_output(d);
 }
 
+/* Signals wait until the other program can hear them. */
+static void hold_signals(bool hold)
+{
+    sigset_t ours;
+    (void)sigemptyset(&ours);
+    (void)sigaddset(&ours, SIGTERM);
+    (void)sigaddset(&ours, SIGINT);
+    (void)sigaddset(&ours, SIGHUP);
+    (void)sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &ours, NULL);
+}
+
 /* Another program in our place. When it cannot be started we are as before. */
 static void become(struct live *l)
 {
     struct daemon *d = l->daemon;
-    sigset_t ours, before;
     int evtchn_fd = domains_keep(d, true), fd = save(d, evtchn_fd), rc = fd;
     if (fd >= 0) {
         log_msg(LOG_LEVEL_INFO, "live update: becoming %s", l->file);
-        /* Until the other one can hear them. */
-        (void)sigemptyset(&ours);
-        (void)sigaddset(&ours, SIGTERM);
-        (void)sigaddset(&ours, SIGINT);
-        (void)sigaddset(&ours, SIGHUP);
-        (void)sigprocmask(SIG_BLOCK, &ours, &before);
         clients_keep(d, true);
         (void)fcntl(d->listen_fd, F_SETFD, 0);
         rc = execute(l, "state-fd", fd);
         (void)fcntl(d->listen_fd, F_SETFD, FD_CLOEXEC);
         clients_keep(d, false);
-        (void)sigprocmask(SIG_SETMASK, &before, NULL);
         (void)close(fd);
     }
     (void)domains_keep(d, false);
+    hold_signals(false);
     char text[REASON_MAX + 100];
     (void)snprintf(text, sizeof(text), "the program cannot be started: %s", strerror(-rc));
     end(l, text);
@@ -222,7 +227,9 @@ static void judge(struct live *l, int status)
     reason[n > 0 ? n : 0] = '\0';
     reason[strcspn(reason, "\n")] = '\0';
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && strcmp(reason, TAKEN) == 0) {
-        become(l);
+        /* What has come already the loop hears before the timer's next turn: libuv's note of it would be lost. */
+        hold_signals(true);
+        l->taken = true;
         return;
     }
     if (WIFSIGNALED(status))
@@ -238,6 +245,10 @@ static void on_timer(uv_timer_t *timer)
 {
     struct live *l = timer->data;
     int status;
+    if (l->taken) {
+        become(l);
+        return;
+    }
     pid_t pid = waitpid(l->child, &status, WNOHANG);
     if (pid == l->child) {
         l->child = 0;

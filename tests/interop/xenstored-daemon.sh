@@ -173,6 +173,21 @@ tap_ok "the store stays when the program's pid file cannot be made" becomes "-D 
 tap_ok "nor its control socket" becomes "-D -N --control /proc/none/control"
 tap_ok "nor its trace" becomes "-D -N -T $work/none/trace"
 tap_ok "it ends after that" stop
+# A signal comes before the other program is there to hear it, or after.
+ends_while_it_is_updated() {
+    local i status=0
+    export LD_LIBRARY_PATH=$XIDS_BUILDDIR/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    for ((i = 0; i < 10; i++)); do
+        start || return 1
+        control live-update "$program" >"$work/said" 2>&1 &
+        local updater=$!
+        ((i % 2 == 0)) || eventually contains "$work/log" becoming || status=1
+        stop || status=1
+        wait "$updater"
+    done
+    return "$status"
+}
+tap_ok "it ends in the middle of an update" ends_while_it_is_updated
 
 # ---- the control socket ----
 
