@@ -119,6 +119,7 @@ int xids_store_node_set_value(struct xids_store *s, struct xids_store_node **slo
         __builtin_memcpy(moved, n, offsetof(struct xids_store_node, bytes) + n->name_len);
         xids_store_put(s, n, old_bytes);
         s->made += new_bytes - old_bytes;
+        s->removed += new_bytes < old_bytes ? old_bytes - new_bytes : 0;
         *slot = n = moved;
     }
     n->value_len = (uint16_t)len;

@@ -110,7 +110,7 @@ struct xids_store {
     uint32_t nodes;
     uint64_t bytes;
     uint64_t made;                         /* bytes of nodes made since the start, the freed ones too */
-    uint64_t removed;                      /* the same of removed ones */
+    uint64_t removed;                      /* the same of removed ones, and of values that became shorter */
     struct xids_store_tx *oldest, *newest; /* transactions whose snapshots are bound */
     enum xids_store_limit refused;
     struct step *stack; /* room for a walk of the deepest tree there has been */

@@ -74,6 +74,7 @@ void xids_store_tx_reap(struct xids_store *s, unsigned int max)
 
 /* ---- snapshots that are bound ---- */
 
+/* Never becomes less: made does, with a value that becomes shorter where it stands, and removed makes up for it. */
 static uint64_t churn(const struct xids_store *s)
 {
     return s->made + s->removed;

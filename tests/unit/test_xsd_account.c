@@ -544,6 +544,23 @@ START_TEST(snapshots_of_guests_keep_no_more_than_a_bound)
 }
 END_TEST
 
+/* What another transaction writes again, and shorter, in the meantime is no reason to lose a snapshot. */
+START_TEST(a_snapshot_is_not_lost_when_others_take_back_what_they_wrote)
+{
+    struct xids_xs_conn *own = world_socket(w);
+    world_home(w, 2);
+    uint32_t mine = tx_start(w, own);
+    EXPECT_TX(own, mine, XS_WRITE, value("/big", 2000), "write OK|");
+    uint32_t tx = dom_tx_start(w, 2);
+    DOM_EXPECT_TX(2, tx, XS_WRITE, "a|1", "write OK|");
+    EXPECT_TX(own, mine, XS_WRITE, "/big|1", "write OK|");
+    EXPECT_TX(own, mine, XS_TRANSACTION_END, "F|", "end OK|");
+    while (xids_xs_server_idle(w->server, 100)) {
+    }
+    DOM_EXPECT_TX(2, tx, XS_TRANSACTION_END, "T|", "end OK|");
+}
+END_TEST
+
 /* ---- told ---- */
 
 static const struct {
@@ -746,6 +763,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_commit_that_would_be_too_much_is_enospc);
     tcase_add_test(t, events_become_fewer_when_there_is_no_room_for_them);
     tcase_add_test(t, snapshots_of_guests_keep_no_more_than_a_bound);
+    tcase_add_test(t, a_snapshot_is_not_lost_when_others_take_back_what_they_wrote);
     tcase_add_test(t, a_guest_that_does_not_fetch_answers_is_not_read_from);
     tcase_add_test(t, too_much_for_the_soft_limit_is_told_once_each_time);
     suite_add_tcase(suite, t);
