@@ -155,7 +155,11 @@ bool xids_xs_turn_waits(const struct request *r, const struct xids_store_path *p
     struct xids_xs_conn *conn = r->conn;
     struct xids_store *store = conn->server->store;
     struct turns *u = &conn->server->turns;
+    const struct xids_store_node *n;
     if (r->tx != NULL || conn->who.privileged || u->reader == NULL || !u->holder->who.privileged)
+        return false;
+    /* It changes nothing; and by waiting it would learn what is there, and who reads it. */
+    if ((xids_store_access_at(store->top, &conn->who, p, &n) & XIDS_XS_WRITE) == 0)
         return false;
     const struct xids_store_tx *before = u->holder->refused_tx;
     if (!xids_store_tx_minds(store, u->reader->tx, p, below) &&

@@ -427,6 +427,30 @@ START_TEST(a_guests_change_waits_for_dom0_if_it_would_refuse_it)
 }
 END_TEST
 
+/* By how long it waits a guest must not learn what there is, or is read, where it has no rights. */
+START_TEST(a_guests_change_that_is_refused_does_not_wait)
+{
+    const struct {
+        uint32_t type;
+        const char *payload;
+    } rows[] = {
+        {XS_WRITE, "/g/n|x"}, {XS_WRITE, "/g/missing|x"}, {XS_MKDIR, "/g/new|"},
+        {XS_RM, "/g/n|"},     {XS_SET_PERMS, "/g/n|n1|"},
+    };
+    two_guests();
+    EXPECT(plain, XS_SET_PERMS, "/g|r0|", "set-perms OK|");
+    EXPECT(plain, XS_WRITE, "/g/n|1", "write OK|");
+    refuse(a);
+    uint32_t tx = adding(a, "/d/a|");
+    EXPECT_TX(a, tx, XS_READ, "/g/n|", "read 1");
+    EXPECT_TX(a, tx, XS_READ, "/g/missing|", "error ENOENT|");
+    EXPECT_TX(a, tx, XS_DIRECTORY, "/g|", "directory n|");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        DOM_EXPECT(1, rows[i].type, rows[i].payload, "error EACCES|");
+    EXPECT_TX(a, tx, XS_TRANSACTION_END, "T|", "end OK|");
+}
+END_TEST
+
 /* It has at most a tenth of the time. */
 START_TEST(a_guest_that_had_its_turn_rests)
 {
@@ -528,6 +552,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, dom0_does_not_wait_for_a_guest);
     tcase_add_test(t, dom0_takes_the_turn_of_a_guest);
     tcase_add_test(t, a_guests_change_waits_for_dom0_if_it_would_refuse_it);
+    tcase_add_test(t, a_guests_change_that_is_refused_does_not_wait);
     tcase_add_test(t, a_guest_that_had_its_turn_rests);
     tcase_add_test(t, a_domain_dies_whose_end_is_held_back);
     tcase_add_test(t, everybody_gets_through);
