@@ -401,6 +401,19 @@ static int give(struct replay *r, const struct peer *p, const uint8_t *message, 
     return rc;
 }
 
+/* CONTROL commands that only show or write what is the daemon's: its other commands, its memory. */
+static bool is_of_the_daemon(const struct item *i)
+{
+    static const char *const words[] = {"help", "memreport"};
+    for (size_t w = 0; i->rec.type == XS_CONTROL && w < sizeof(words) / sizeof(words[0]); w++) {
+        size_t len = strlen(words[w]);
+        if (i->rec.len >= len && memcmp(i->payload, words[w], len) == 0 &&
+            (i->rec.len == len || i->payload[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 static void ask(struct replay *r, struct peer *p, const struct item *i)
 {
     uint8_t message[XIDS_XSWIRE_MESSAGE_MAX];
@@ -441,7 +454,8 @@ static void step(struct replay *r)
         leave(p);
         break;
     case TRACE_REQUEST:
-        ask(r, p, i);
+        if (!is_of_the_daemon(i))
+            ask(r, p, i);
         break;
     case TRACE_DEATH:
         xids_xs_server_release(r->server, i->rec.domid);

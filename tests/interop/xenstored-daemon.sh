@@ -93,6 +93,9 @@ tap_ok "a value is written" write /traced the-value
 tap_ok "and read" prints the-value "$tools/xenstore-read" /traced
 tap_ok "the trace shows the request" shows 'WRITE "/traced\0the-value"' "$trace"
 tap_ok "and the answer" shows 'answer 0 READ "the-value"' "$trace"
+tap_ok "the daemon tells of itself" control help
+tap_ok "and of its memory" control memreport
+tap_ok "also in a file" control memreport "$work/memory"
 tap_ok "it can be replayed while the daemon writes to it" replays 0 "$trace"
 tap_ok "a daemon that is killed leaves it whole" stop KILL
 tap_ok "so that it can be replayed" replays 0 "$trace"
