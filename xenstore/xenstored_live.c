@@ -235,9 +235,11 @@ static void judge(struct live *l, int status)
     if (WIFSIGNALED(status))
         (void)snprintf(text, sizeof(text), "the program was killed by signal %d when it looked at the state",
                        WTERMSIG(status));
+    else if (reason[0] == '\0')
+        (void)snprintf(text, sizeof(text), "the program does not take the state: it ended with %d%s",
+                       WEXITSTATUS(status), WEXITSTATUS(status) == EXIT_USAGE ? ", as for wrong options" : "");
     else
-        (void)snprintf(text, sizeof(text), "the program does not take the state: %s",
-                       reason[0] != '\0' ? reason : "it does not say why");
+        (void)snprintf(text, sizeof(text), "the program does not take the state: %s", reason);
     end(l, text);
 }
 

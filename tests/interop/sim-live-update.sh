@@ -150,6 +150,11 @@ tap_ok "watches of guests fire after an update" watchers_hear
 tap_ok "a client of the socket goes on with transactions, a watch and half a request" in_the_middle 0 /peer
 tap_ok "a guest goes on with transactions and a watch" in_the_middle 1 data/peer
 tap_ok "a program that ends with an error is refused" refused /bin/false
+wrong_options() {
+    local said
+    said=$(refused "$program" -c --nonsense) && echo "$said" && grep -q 'as for wrong options' <<<"$said"
+}
+tap_ok "wrong options are refused, and said to be the reason" wrong_options
 tap_ok "a program that does nothing with the state is refused" refused /bin/echo
 tap_ok "a file that is no program is refused" refused "$sim_work/store.log"
 tap_ok "a file that is not there is refused" refused "$sim_work/nothing"
