@@ -35,6 +35,8 @@ static int wrong(struct reading *r, const char *name, const char *reason)
 static int handle(void *ctx, const char *section, const char *name, const char *value)
 {
     struct reading *r = ctx;
+    if (section[0] == '\0')
+        return wrong(r, name, "a setting must be below [xenstored]");
     if (strcmp(section, "xenstored") != 0)
         return wrong(r, section, "no such section, only [xenstored]");
     const char *reason = options_set(r->options, name, value);

@@ -293,7 +293,7 @@ static int pass(struct options *o, const char **config, int argc, char **argv)
             return EXIT_SUCCESS;
         }
         if (s == NULL) {
-            usage(stderr);
+            (void)fputs("xids-xenstored --help shows the options\n", stderr);
             return EXIT_USAGE;
         }
         if (s->kind == CONFIG)
@@ -311,6 +311,20 @@ static int pass(struct options *o, const char **config, int argc, char **argv)
     return -1;
 }
 
+/* Whether they go together. -1: go on. */
+static int fitting(const struct options *o)
+{
+    const char *wrong = NULL;
+    if (o->replay_print && o->replay == NULL)
+        wrong = "--print is for --replay alone";
+    else if ((o->replay != NULL) + o->ask_status + o->ask_domains > 1)
+        wrong = "--replay, --status and --domains exclude each other";
+    if (wrong == NULL)
+        return -1;
+    (void)fprintf(stderr, "xids-xenstored: %s\n", wrong);
+    return EXIT_USAGE;
+}
+
 int options_parse(struct options *o, int argc, char **argv)
 {
     const char *config = NULL;
@@ -323,7 +337,8 @@ int options_parse(struct options *o, int argc, char **argv)
         return status;
     if (config_read(o, config != NULL ? config : DEFAULT_CONFIG, config != NULL) < 0)
         return EXIT_USAGE;
-    return pass(o, &config, argc, argv);
+    status = pass(o, &config, argc, argv);
+    return status >= 0 ? status : fitting(o);
 }
 
 void options_free(struct options *o)

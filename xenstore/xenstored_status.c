@@ -21,7 +21,8 @@ static void add_flag(struct json_object *to, const char *name, bool is)
 static char *line_of(struct json_object *o)
 {
     size_t len = 0;
-    const char *text = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &len);
+    const char *text =
+        json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
     char *line = text != NULL ? malloc(len + 2) : NULL;
     if (line != NULL) {
         memcpy(line, text, len);

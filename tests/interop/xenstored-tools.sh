@@ -161,6 +161,8 @@ for program in xids-xenstored xids-randomd xids-vchan xids-sim; do
 done
 tap_ok "a bad value is refused with status 2" exits 2 "$daemon" -D -N --entry-nb=many
 tap_ok "an argument is refused with status 2" exits 2 "$daemon" -D -N argument
+tap_ok "so is --print without a trace" exits 2 "$daemon" -D -N --print
+tap_ok "so are two questions at a time" exits 2 "$daemon" --status --domains
 # config NAME LINE...: a file of settings.
 config() {
     local file=$work/$1
@@ -179,6 +181,7 @@ config unknown '[xenstored]' '' 'entry-number = 7'
 config value '[xenstored]' 'quota = nodes=some'
 config flag '[xenstored]' 'no-fork = perhaps'
 config section '[randomd]' 'log-level = debug'
+config loose 'log-level = debug'
 config garbage '[xenstored]' 'log-level = debug' 'no sense'
 # shellcheck disable=SC2317 # called through tap_ok
 configured() {
@@ -189,6 +192,7 @@ tap_ok "a setting that there is not is refused with its line" wrong_line "3: ent
 tap_ok "so is a bad value" wrong_line "2: quota: not a value for it" "$work/value"
 tap_ok "so is a flag that is neither yes nor no" wrong_line "2: no-fork: neither yes nor no" "$work/flag"
 tap_ok "so is a section of another daemon" wrong_line "2: randomd: no such section, only [xenstored]" "$work/section"
+tap_ok "so is a setting in no section" wrong_line "1: log-level: a setting must be below [xenstored]" "$work/loose"
 tap_ok "so is a line without sense" wrong_line "3: neither a section nor a setting" "$work/garbage"
 tap_ok "a file of settings that is named must be there" wrong_line " No such file or directory" "$work/none"
 tap_ok "without a hypervisor it says so, unless -D" fails "$daemon" -N
