@@ -160,7 +160,8 @@ static int load_node(struct state_in *in, const char *path, uint32_t len, struct
             return xids_xs_state_bad(in, "a node before its directory");
         in->levels[in->nlevels++] = (struct state_level){.n = root, .visits = 4};
     }
-    if (len > XIDS_STORE_PATH_MAX || path[0] != '/')
+    /* The slash at the end would be taken for a root, where what is above has been looked at. */
+    if (len > XIDS_STORE_PATH_MAX || path[0] != '/' || path[len - 1] == '/')
         return xids_xs_state_bad(in, "a node whose path is none");
     /* What it has in common with the one before has been looked at. */
     uint32_t seen = common(in, path, len);

@@ -796,7 +796,8 @@ START_TEST(what_cannot_be_is_refused)
                                           "no root node",
                                           "the stream ends within a record",
                                           "a watch without its connection",
-                                          "not a stream of xenstore's state"};
+                                          "not a stream of xenstore's state",
+                                          "a node whose path is none"};
     struct xids_xs_state_error error;
     struct built b = {.len = 0};
     c_begin(&b, _i == 0 ? "\3" : "\2");
@@ -810,6 +811,10 @@ START_TEST(what_cannot_be_is_refused)
         c_node(&b, "/", "", "n0");
     if (_i == 6)
         add(&b, "\3\0\0\0\20\0\0\0\1\0\0\0\2\0\2\0b\0t\0\0\0\0\0", 24);
+    if (_i == 8) {
+        c_node(&b, "/x", "", "n0");
+        c_node(&b, "/x/", "", "n0");
+    }
     add32(&b, 0);
     if (_i != 5)
         add32(&b, 0);
@@ -844,7 +849,7 @@ Suite *xids_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, the_stream_of_c_xenstored_is_read, 0, 2);
     tcase_add_loop_test(t, a_watch_with_a_depth_is_read_in_all_the_ways_that_it_is_written, 0, 4);
-    tcase_add_loop_test(t, what_cannot_be_is_refused, 0, 8);
+    tcase_add_loop_test(t, what_cannot_be_is_refused, 0, 9);
     suite_add_tcase(suite, t);
     return suite;
 }
