@@ -12,23 +12,34 @@ struct reading {
     const char *path;
     struct options *options;
     int line;
-    bool said;
+    bool said; /* what is wrong */
 };
-
-static char *next_line(char *line, int size, void *stream)
-{
-    struct reading *r = stream;
-    char *got = fgets(line, size, r->file);
-    if (got != NULL)
-        r->line++;
-    return got;
-}
 
 static int wrong(struct reading *r, const char *name, const char *reason)
 {
     (void)fprintf(stderr, "xids-xenstored: %s:%d: %s: %s\n", r->path, r->line, name, reason);
     r->said = true;
     return 0;
+}
+
+/* The rest of a line for which inih has no room would be the next line to it. A comment may be that long. */
+static char *next_line(char *line, int size, void *stream)
+{
+    struct reading *r = stream;
+    char *got = fgets(line, size, r->file);
+    if (got == NULL)
+        return NULL;
+    r->line++;
+    if (strlen(line) + 1 < (size_t)size || strchr(line, '\n') != NULL)
+        return got;
+    int c = getc(r->file);
+    bool longer = c != EOF && c != '\n';
+    while (c != EOF && c != '\n')
+        c = getc(r->file);
+    const char *first = line + strspn(line, " \t");
+    if (longer && *first != '#' && *first != ';')
+        (void)wrong(r, "a setting", "the line is too long");
+    return got;
 }
 
 /* inih's convention: not 0 is success. */
@@ -60,7 +71,7 @@ int config_read(struct options *o, const char *path, bool must_exist)
         (void)fprintf(stderr, "xids-xenstored: %s: out of memory\n", path);
     else if (ferror(r.file))
         (void)fprintf(stderr, "xids-xenstored: %s: cannot be read\n", path);
-    bool good = rc == 0 && !ferror(r.file);
+    bool good = rc == 0 && !r.said && !ferror(r.file);
     (void)fclose(r.file);
     return good ? 0 : -XEN_EINVAL;
 }

@@ -177,6 +177,9 @@ wrong_line() {
     [ "$status.$got" = "2.xids-xenstored: $2:$1" ] || { echo "status $status: $got"; return 1; }
 }
 config good '# limits' '[xenstored]' 'no-domain-init = yes' 'no-fork = no' "pid-file = $work/nowhere/pid" 'entry-nb = 7'
+long=$(head -c 300 /dev/zero | tr '\0' x)
+config comment "# $long" '[xenstored]' "  ; $long = 1" 'no-domain-init = yes' 'entry-nb = many'
+config long '[xenstored]' 'entry-nb = 7' "pid-file = /$long"
 config unknown '[xenstored]' '' 'entry-number = 7'
 config value '[xenstored]' 'quota = nodes=some'
 config flag '[xenstored]' 'no-fork = perhaps'
@@ -194,6 +197,8 @@ tap_ok "so is a flag that is neither yes nor no" wrong_line "2: no-fork: neither
 tap_ok "so is a section of another daemon" wrong_line "2: randomd: no such section, only [xenstored]" "$work/section"
 tap_ok "so is a setting in no section" wrong_line "1: log-level: a setting must be below [xenstored]" "$work/loose"
 tap_ok "so is a line without sense" wrong_line "3: neither a section nor a setting" "$work/garbage"
+tap_ok "a comment may be long" wrong_line "5: entry-nb: not a value for it" "$work/comment"
+tap_ok "a setting that is too long is refused, not cut" wrong_line "3: a setting: the line is too long" "$work/long"
 tap_ok "a file of settings that is named must be there" wrong_line " No such file or directory" "$work/none"
 tap_ok "without a hypervisor it says so, unless -D" fails "$daemon" -N
 tap_done
