@@ -438,7 +438,7 @@ static int take_global(void *ctx, const struct xids_xs_state_global *global)
     if (global->note_len == sizeof(note)) {
         memcpy(&note, global->note, sizeof(note));
         d->accepted = note.accepted;
-        d->pid_written = note.pid_written != 0;
+        d->pid_written = note.pid_written != 0 && d->options->pid_file != NULL;
         if (note.handed != 0)
             d->handed_fd = global->socket_fd;
     }
