@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -95,6 +96,20 @@ static int make_a_child(void)
     return (int)pid;
 }
 
+static void *nothing_to_do(void *arg)
+{
+    return arg;
+}
+
+static int make_a_thread(void)
+{
+    pthread_t thread;
+    errno = pthread_create(&thread, NULL, nothing_to_do, NULL);
+    if (errno == 0)
+        (void)pthread_join(thread, NULL);
+    return errno == 0 ? 0 : -1;
+}
+
 static int make_a_namespace(void)
 {
     long pid = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
@@ -169,6 +184,7 @@ static const struct {
     {"make a datagram", make_datagram, 0, 0, 0, 0},
     {"become another", become_another, EPERM, EPERM, EPERM, 0},
     {"make a child", make_a_child, EPERM, EPERM, EPERM, 0},
+    {"make a thread", make_a_thread, EPERM, EPERM, EPERM, 0},
     {"make a namespace", make_a_namespace, EPERM, EPERM, EPERM, EPERM},
     {"signal another", signal_another, EPERM, EPERM, EPERM, EPERM},
     {"look into another", look_into_another, EPERM, EPERM, EPERM, EPERM},
