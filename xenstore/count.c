@@ -108,7 +108,7 @@ int xids_store_room(struct xids_store *s, const struct xids_store_who *who, int6
     uint64_t held = owned_by(s, who->domid).bytes + (who->usage != NULL ? who->usage->held : 0);
     if (!beyond(who->limits->memory, held - freed + (uint64_t)more))
         return 0;
-    return s->gone != NULL ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_MEMORY);
+    return xids_store_uncounted(s, who) ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_MEMORY);
 }
 
 enum xids_store_limit xids_store_refused(const struct xids_store *s)

@@ -8,6 +8,7 @@
 struct gone {
     struct gone *next;
     struct xids_store_node *root;
+    uint64_t number; /* in the order in which they came into force */
 };
 
 struct gone *xids_store_gone_new(struct xids_store *s)
@@ -35,15 +36,24 @@ void xids_store_gone_add(struct gone **list, struct gone *g, struct xids_store_n
     *list = g;
 }
 
-/* The first is being walked: it stays the first. */
+/* In turn: who waits for what was removed before does not wait for what others remove meanwhile. */
 void xids_store_gone_move(struct xids_store *s, struct gone **list)
 {
-    struct gone **last = list, **at = s->gone != NULL ? &s->gone->next : &s->gone;
-    while (*last != NULL)
-        last = &(*last)->next;
-    *last = *at;
-    *at = *list;
+    for (struct gone *g = *list; g != NULL; g = g->next) {
+        g->number = ++s->removals;
+        *(s->gone != NULL ? &s->gone_last->next : &s->gone) = g;
+        s->gone_last = g;
+    }
     *list = NULL;
+}
+
+bool xids_store_uncounted(const struct xids_store *s, const struct xids_store_who *who)
+{
+    if (s->gone == NULL || who->usage == NULL)
+        return s->gone != NULL;
+    if (who->usage->waits_for == 0)
+        who->usage->waits_for = s->removals;
+    return s->gone->number <= who->usage->waits_for;
 }
 
 static void push(struct xids_store *s, struct xids_store_node *n)

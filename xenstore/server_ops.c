@@ -440,6 +440,8 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
             r.tx = r.transaction->tx;
     }
     int refused = conn->repeat ? 0 : announce(&r);
+    if (!conn->repeat)
+        conn->usage.waits_for = 0;
     if (refused < 0)
         rc = refused;
     if (rc == 0) {

@@ -116,7 +116,8 @@ struct xids_store {
     struct step *stack; /* room for a walk of the deepest tree there has been */
     uint32_t stack_cap;
     struct xids_store_tx *over;        /* transactions to be freed */
-    struct gone *gone;                 /* removed subtrees whose nodes still count */
+    struct gone *gone, *gone_last;     /* removed subtrees whose nodes still count */
+    uint64_t removals;                 /* how many such there have been */
     struct xids_store_node **settling; /* the way through the first of them; room for stack_cap */
     uint32_t nsettling;
     uint64_t work; /* nodes looked at, beyond those on the way to a path: a measure of cost */
@@ -245,6 +246,8 @@ void xids_store_gone_free(struct xids_store *s, struct gone *list);
 void xids_store_gone_add(struct gone **list, struct gone *g, struct xids_store_node *root);
 /* Moves a transaction's list to the tree in force. */
 void xids_store_gone_move(struct xids_store *s, struct gone **list);
+/* Whether some of what was removed before who's request was first put off still counts; for who->usage->waits_for. */
+bool xids_store_uncounted(const struct xids_store *s, const struct xids_store_who *who);
 /* Takes at most max removed nodes out of the counts; true when there are more. */
 bool xids_store_settle(struct xids_store *s, unsigned int max);
 

@@ -681,7 +681,7 @@ static int make_ready(struct xids_store *s, struct xids_store_tx *tx, const stru
         const struct count delta = xids_store_count_delta(&tx->counts, who->domid);
         if (delta.delta > 0 &&
             beyond(who->limits->nodes, (uint64_t)xids_store_owned(s, who->domid) + (uint32_t)delta.delta))
-            return s->gone != NULL ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_NODES);
+            return xids_store_uncounted(s, who) ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_NODES);
         /* What it holds itself is about to be freed. */
         if (delta.bytes > 0)
             return xids_store_room(s, who, delta.bytes, tx->told);

@@ -50,6 +50,7 @@ enum xids_store_limit {
 struct xids_store_usage {
     uint64_t held;                       /* bytes held for it, but for its nodes: its caller's to count */
     uint32_t node_size, perms, tx_nodes; /* the most it has had of them */
+    uint64_t waits_for;                  /* the store's, while a request is put off; 0 before each new one */
 };
 
 /* On whose behalf an operation is done. */

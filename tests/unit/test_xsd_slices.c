@@ -177,6 +177,29 @@ START_TEST(what_does_not_fit_is_refused_when_all_is_counted)
 }
 END_TEST
 
+/* Others who remove more all the time: what is removed after the request is none of its business. */
+START_TEST(who_waits_for_what_was_removed_does_not_wait_for_what_is_removed_later)
+{
+    char payload[40];
+    guest();
+    fill(988);
+    for (unsigned int i = 0; i < 50; i++) {
+        (void)sprintf(payload, "/big/%u", i);
+        children(payload, 300);
+    }
+    EXPECT(c, XS_RM, "/big/0|", "rm OK|");
+    ck_assert_str_eq(dom_ask(w, 1, XS_WRITE, "more|x"), "");
+    unsigned int i = 1;
+    for (; i < 50 && strcmp(dom_heard(w, 1), "error ENOSPC|") != 0; i++) {
+        (void)sprintf(payload, "/big/%u|", i);
+        EXPECT(o, XS_RM, payload, "rm OK|");
+        (void)xids_xs_server_idle(w->server, 50);
+    }
+    ck_assert_uint_lt(i, 20);
+    ck_assert(xids_xs_server_busy(w->server));
+}
+END_TEST
+
 START_TEST(a_commit_waits_until_it_is_known_to_fit)
 {
     guest();
@@ -327,6 +350,7 @@ Suite *xids_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_a_guest_has_removed_makes_room_for_what_it_creates);
     tcase_add_test(t, what_does_not_fit_is_refused_when_all_is_counted);
+    tcase_add_test(t, who_waits_for_what_was_removed_does_not_wait_for_what_is_removed_later);
     tcase_add_test(t, a_commit_waits_until_it_is_known_to_fit);
     tcase_add_test(t, a_guests_transaction_may_use_the_room_that_it_makes);
     suite_add_tcase(suite, t);
