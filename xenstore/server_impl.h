@@ -115,6 +115,8 @@ struct turns {
     struct turn_list disturbing, again;
     /* and guests whose plain requests would */
     struct turn_list changing;
+    /* because it is not counted yet whether there is room for them */
+    struct turn_list counting;
 };
 
 struct forgotten {

@@ -291,7 +291,7 @@ static void resume(struct xids_xs_conn *conn)
     if (t == NULL)
         forget_reads(conn);
     if (rc == XIDS_STORE_LATER)
-        list_insert(&conn->server->turns.again, conn);
+        list_insert(&conn->server->turns.counting, conn);
     else if (rc <= 0)
         say(conn, rc);
 }
@@ -316,15 +316,24 @@ static struct xids_xs_conn *overdue(const struct turns *u)
     return NULL;
 }
 
+/* Who knows by now whether there is room for it: nobody waits behind one who does not. */
+static struct xids_xs_conn *counted(const struct xids_xs_server *s)
+{
+    struct xids_xs_conn *conn = s->turns.counting.first;
+    return conn != NULL && !xids_store_uncounted(s->store, &conn->who) ? conn : NULL;
+}
+
 bool xids_xs_turn_busy(const struct xids_xs_server *s)
 {
-    return s->turns.again.first != NULL || overdue(&s->turns) != NULL;
+    return s->turns.again.first != NULL || overdue(&s->turns) != NULL || counted(s) != NULL;
 }
 
 void xids_xs_turn_idle(struct xids_xs_server *s)
 {
     struct turns *u = &s->turns;
     struct xids_xs_conn *conn = u->again.first != NULL ? u->again.first : overdue(u);
+    if (conn == NULL)
+        conn = counted(s);
     if (conn != NULL)
         resume(conn);
 }

@@ -451,6 +451,34 @@ START_TEST(a_guests_change_that_is_refused_does_not_wait)
 }
 END_TEST
 
+START_TEST(nobody_waits_behind_a_guest_whose_room_is_still_counted)
+{
+    char child[20];
+    two_guests();
+    for (unsigned int i = 0; i < 2000; i++) {
+        (void)sprintf(child, "/big/%u|", i);
+        EXPECT(plain, XS_MKDIR, child, "mkdir OK|");
+    }
+    refuse(a);
+    uint32_t ta = adding(a, "/d/a|"), tb = tx_start(w, b), t1 = dom_tx_start(w, 1);
+    EXPECT_TX(a, ta, XS_DIRECTORY, "/g|", "directory ");
+    DOM_EXPECT_TX(1, t1, XS_MKDIR, "/g/1/2/3|", "mkdir OK|");
+    DOM_EXPECT_TX(1, t1, XS_TRANSACTION_END, "T|", "");
+    xids_xs_server_time(w->server, 1001);
+    EXPECT_TX(b, tb, XS_MKDIR, "/d/b|", "mkdir OK|");
+    EXPECT_TX(b, tb, XS_TRANSACTION_END, "T|", "");
+    EXPECT(plain, XIDS_XS_SET_QUOTA, "1|nodes|2|", "set-quota OK|");
+    EXPECT(plain, XS_RM, "/big|", "rm OK|");
+    EXPECT_TX(a, ta, XS_TRANSACTION_END, "T|", "end OK|");
+    for (unsigned int i = 0; i < 5; i++)
+        (void)xids_xs_server_idle(w->server, 1);
+    ck_assert_str_eq(heard(w, b), "end OK|");
+    ck_assert_str_eq(dom_heard(w, 1), "");
+    idle();
+    ck_assert_str_eq(dom_heard(w, 1), "error ENOSPC|");
+}
+END_TEST
+
 /* It has at most a tenth of the time. */
 START_TEST(a_guest_that_had_its_turn_rests)
 {
@@ -553,6 +581,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, dom0_takes_the_turn_of_a_guest);
     tcase_add_test(t, a_guests_change_waits_for_dom0_if_it_would_refuse_it);
     tcase_add_test(t, a_guests_change_that_is_refused_does_not_wait);
+    tcase_add_test(t, nobody_waits_behind_a_guest_whose_room_is_still_counted);
     tcase_add_test(t, a_guest_that_had_its_turn_rests);
     tcase_add_test(t, a_domain_dies_whose_end_is_held_back);
     tcase_add_test(t, everybody_gets_through);
