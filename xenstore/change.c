@@ -117,7 +117,9 @@ static int may_create(struct xids_store *s, const struct view *v, const struct x
         return 0;
     const struct count delta = xids_store_count_delta(v->counts, who->domid);
     int64_t owned = (int64_t)xids_store_owned(s, who->domid) + delta.delta;
-    if (beyond(who->limits->nodes, (uint64_t)(owned + p->depth - first)))
+    owned += p->depth - first;
+    /* Less than none: what a transaction has removed others have removed meanwhile as well. */
+    if (owned > 0 && beyond(who->limits->nodes, (uint64_t)owned))
         return xids_store_uncounted(s, who) ? XIDS_STORE_LATER : refuse(s, XIDS_STORE_LIMIT_NODES);
     bool big = too_big(who, perms, len, 0) ||
                too_big(who, dir->perms, dir->value_len, dir->childbytes + p->parts[first].len + 1u);

@@ -302,6 +302,22 @@ START_TEST(a_guests_limit_holds_in_a_transaction_and_at_its_end)
 }
 END_TEST
 
+/* What both the transaction and somebody else have removed is not counted as less than nothing. */
+START_TEST(what_is_removed_twice_makes_room_once)
+{
+    world_home(w, 1);
+    DOM_EXPECT(1, XS_MKDIR, "d/e/f/g/h/i/j|", "mkdir OK|");
+    uint32_t tx = dom_tx_start(w, 1);
+    DOM_EXPECT_TX(1, tx, XS_RM, "d|", "rm OK|");
+    EXPECT(c, XS_RM, "/local/domain/1/d|", "rm OK|");
+    while (xids_xs_server_idle(w->server, 100)) {
+    }
+    DOM_EXPECT_TX(1, tx, XS_MKDIR, "x|", "mkdir OK|");
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "end OK|");
+    ck_assert_uint_eq(world_used(w, 1, "nodes"), 2);
+}
+END_TEST
+
 START_TEST(a_guests_transaction_touches_no_more_paths_than_its_limit)
 {
     char payload[40];
@@ -457,6 +473,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_lost_right_makes_a_guests_transaction_fail);
     tcase_add_test(t, a_changed_right_that_changes_nothing_for_the_guest_is_no_conflict);
     tcase_add_test(t, a_guests_limit_holds_in_a_transaction_and_at_its_end);
+    tcase_add_test(t, what_is_removed_twice_makes_room_once);
     tcase_add_test(t, a_guests_transaction_touches_no_more_paths_than_its_limit);
     tcase_add_test(t, writing_the_same_again_and_again_in_a_transaction_is_bounded);
     tcase_add_test(t, nodes_of_a_transaction_are_counted_when_it_ends);
