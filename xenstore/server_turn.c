@@ -281,6 +281,7 @@ int xids_xs_turn_commit(struct xids_xs_conn *conn, struct transaction *t, uint32
 /* Goes on with an end that was held back. */
 static void resume(struct xids_xs_conn *conn)
 {
+    uint64_t before = xids_xs_cost(conn->server);
     if (!can_say(conn))
         return;
     list_remove(conn);
@@ -294,6 +295,7 @@ static void resume(struct xids_xs_conn *conn)
         list_insert(&conn->server->turns.counting, conn);
     else if (rc <= 0)
         say(conn, rc);
+    xids_xs_pay(conn, before);
 }
 
 void xids_xs_turn_held(struct xids_xs_conn *conn, uint32_t transaction, uint32_t req_id, uint32_t tx_id)

@@ -203,6 +203,43 @@ START_TEST(what_one_request_costs_beyond_the_share_is_paid_back)
 }
 END_TEST
 
+/* A commit that was held back is carried out later, and paid for all the same. */
+START_TEST(a_commit_that_was_held_back_is_paid_for)
+{
+    char payload[40];
+    size_t len, used;
+    struct xids_xs_conn *holder = world_socket(w);
+    xids_xs_server_time(w->server, 1000);
+    for (unsigned int i = 0; i < 2; i++) {
+        uint32_t tx = tx_start(w, holder);
+        (void)ask_tx(w, holder, tx, XS_DIRECTORY, "/|");
+        EXPECT_TX(holder, tx, XS_WRITE, "/x|", "write OK|");
+        if (i == 0) {
+            EXPECT(o, XS_MKDIR, "/y|", "mkdir OK|");
+            EXPECT_TX(holder, tx, XS_TRANSACTION_END, "T|", "error EAGAIN|");
+            continue;
+        }
+        uint32_t other = tx_start(w, c);
+        for (unsigned int j = 0; j < 2000; j++) {
+            (void)sprintf(payload, "/new/%u|", j);
+            EXPECT_TX(c, other, XS_MKDIR, payload, "mkdir OK|");
+        }
+        EXPECT_TX(c, other, XS_TRANSACTION_END, "T|", "");
+        EXPECT(o, XS_MKDIR, "/elsewhere|", "mkdir OK|");
+        EXPECT_TX(holder, tx, XS_TRANSACTION_END, "F|", "end OK|");
+    }
+    while (xids_xs_server_idle(w->server, 100)) {
+    }
+    ck_assert_str_eq(heard(w, c), "end OK|");
+    uint8_t *all = many(&len, 1000, XS_READ, "/");
+    ck_assert_int_eq(xids_xs_server_input(o, &used, all, len), 0);
+    ck_assert(xids_xs_server_spent(o));
+    ck_assert_int_eq(xids_xs_server_input(c, &used, all, len), 0);
+    ck_assert_uint_eq(used, 0);
+    free(all);
+}
+END_TEST
+
 /* ---- what does not cost anything ---- */
 
 static uint64_t cost_of_a_write(void)
@@ -246,6 +283,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, rings_that_are_always_full_share_what_is_left);
     tcase_add_test(t, who_asks_for_much_gets_fewer_answers_in_a_turn);
     tcase_add_test(t, what_one_request_costs_beyond_the_share_is_paid_back);
+    tcase_add_test(t, a_commit_that_was_held_back_is_paid_for);
     tcase_add_test(t, a_write_costs_no_more_for_watches_elsewhere);
     tcase_add_test(t, a_write_costs_no_more_for_idle_domains);
     suite_add_tcase(suite, t);
