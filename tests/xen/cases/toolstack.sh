@@ -86,6 +86,13 @@ creates() {
     must 'not listed any more' guest_gone "$name" 2>/dev/null && must 'nothing left' nothing_left "$domid" "$uuid"
 }
 
+xen_case xl-drop-in quick 60 xids,C,oxenstored "xl create, list, destroy with our libxenstore.so.4"
+case_xl_drop_in() {
+    # shellcheck disable=SC2154 # lib.sh's
+    export LD_LIBRARY_PATH=$programs/drop-in:$LD_LIBRARY_PATH
+    LD_TRACE_LOADED_OBJECTS=1 "$(command -v xl)" | grep -F "libxenstore.so.4 => $programs/drop-in/" && creates pv
+}
+
 xen_case xl-save-pv quick 90 xids,C,oxenstored "xl save and restore of a Linux PV guest, which goes on counting"
 case_xl_save_pv() {
     saves pv

@@ -27,6 +27,48 @@ case_xenstore_watch() {
     done
 }
 
+# by_drop_in PROGRAM: whether it runs with our libxenstore.so.4.
+by_drop_in() {
+    # shellcheck disable=SC2154 # lib.sh's
+    LD_TRACE_LOADED_OBJECTS=1 "$(command -v "$1")" | grep -F "libxenstore.so.4 => $programs/drop-in/"
+}
+
+# tool_life PLACE: what the xenstore tools do with a node PLACE.
+tool_life() {
+    xenstore-write "$1/a" 1 "$1/b" "two words" && [ "$(xenstore-read "$1/a" "$1/b")" = $'1\ntwo words' ] &&
+        [ "$(xenstore-list "$1")" = $'a\nb' ] && [ "$(xenstore-ls "$1")" = $'a = "1"\nb = "two words"' ] &&
+        xenstore-exists "$1/a" && xenstore-rm "$1" && ! xenstore-exists "$1/a"
+}
+
+xen_case drop-in-tools all 180 xids,C,oxenstored "Debian's tools with our libxenstore.so.4, over the socket, dom0's ring and a guest's"
+case_drop_in_tools() {
+    local program path domid
+    export LD_LIBRARY_PATH=$programs/drop-in:$LD_LIBRARY_PATH
+    for program in xl xenstore-write xenstore-watch test-xenstore; do
+        by_drop_in "$program" || { echo "$program: another libxenstore"; return 1; }
+    done
+    for path in /run/xenstored/socket /dev/xen/xenbus; do
+        XENSTORED_PATH=$path tool_life /tool/lab || { echo "not over $path"; return 1; }
+    done
+    case_test_xenstore && case_xenstore_watch || return 1
+    # shellcheck disable=SC2016 # the guest expands it
+    guest_linux dropped pv "$(declare -f tool_life)"'
+export LD_LIBRARY_PATH=/programs/drop-in:/programs
+LD_TRACE_LOADED_OBJECTS=1 /usr/bin/xenstore-read | grep -F "libxenstore.so.4 => /programs/drop-in/" || exit 1
+tool_life data/lab || exit 2
+xenstore-watch -n 2 data/lab >/run/events &
+until [ -s /run/events ]; do sleep 0.1; done
+xenstore-write data/lab 1 && wait $! && grep -c "^data/lab\$" /run/events || exit 3
+echo "guest: tools work"
+until xenstore-exists xenstore-test; do sleep 0.2; done
+test-xenstore -i 5 || exit 4' || return 1
+    wait_console dropped 60 'guest: tools work' && domid=$(xl domid dropped) || return 1
+    # test-xenstore needs a place of its own, which it looks for below the domain's folder.
+    xenstore-write "/local/domain/$domid/xenstore-test" "" && xenstore-chmod "/local/domain/$domid/xenstore-test" "n$domid" || return 1
+    wait_console dropped 90 'guest: exit status' && console dropped && console_has dropped 'guest: exit status 0' || return 1
+    wait_for 20 guest_gone dropped
+}
+
 xen_case xl-rename all 60 xids,C,oxenstored "xl rename and list -l, xenstore-ls -fp of a guest"
 case_xl_rename() {
     local domid uuid list
