@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# The border between core and hosted, as DESIGN.md draws it: core files compile freestanding and import four functions;
-# each public header stands alone in C and C++; arrows between folders point down.
+# The border between core and hosted, as CONTRIBUTING.md draws it: core files compile freestanding and import four
+# functions; each public header stands alone in C and C++; arrows between folders point down.
 #
 # usage: make check-freestanding (also part of make check). The lists of files come from make, in the environment:
 # XIDS_CORE and XIDS_HEADERS (paths in the source tree), XIDS_CPPFLAGS, XIDS_FREESTANDING.
