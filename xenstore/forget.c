@@ -26,14 +26,16 @@ static uint64_t mask_below(const struct xids_store_node *n)
 #define LOOKS_PER_CHANGE 256u
 
 /*
- * The first node, from the top down, that names the domain; its path is then in s->scratch. NULL: there is none. Adds
- * to *looks the number of nodes looked at.
+ * The next node, from the top down, that names the domain; its path is then in s->scratch. NULL: there is none. Adds
+ * to *looks the number of nodes looked at. *depth is how much of the way is on the stack; 0: it begins at the top.
  */
-static const struct xids_store_node *search(struct xids_store *s, uint32_t *looks, uint16_t domid)
+static const struct xids_store_node *search(struct xids_store *s, uint32_t *depth, uint32_t *looks, uint16_t domid)
 {
     uint64_t mask = mask_of(domid);
-    uint32_t sp = 0;
-    s->stack[sp++] = (struct step){.n = s->top};
+    uint32_t sp = *depth;
+    bool found = false;
+    if (sp == 0)
+        s->stack[sp++] = (struct step){.n = s->top};
     while (sp > 0) {
         struct step at = s->stack[--sp];
         struct xids_store_node *n = at.n;
@@ -48,7 +50,7 @@ static const struct xids_store_node *search(struct xids_store *s, uint32_t *look
         s->chain[at.depth] = n;
         if (at.depth > 0 && names(n->perms, domid)) {
             xids_store_path_from_chain(s, s->scratch, at.depth);
-            return n;
+            found = true;
         }
         s->stack[sp++] = (struct step){.n = n, .depth = at.depth, .leaving = true};
         for (unsigned int k = 0; k < 2; k++) {
@@ -57,6 +59,9 @@ static const struct xids_store_node *search(struct xids_store *s, uint32_t *look
         }
         if (n->children != NULL)
             s->stack[sp++] = (struct step){.n = n->children, .depth = at.depth + 1};
+        *depth = sp;
+        if (found)
+            return n;
     }
     return NULL;
 }
@@ -95,15 +100,19 @@ int xids_store_forget_domain(struct xids_store *s, uint16_t domid, unsigned int 
     const struct xids_store_who who = {.domid = s->owner, .target = -1, .privileged = true};
     if (domid == s->owner)
         return -XEN_EINVAL;
-    uint32_t looks = 0;
+    uint32_t looks = 0, depth = 0;
     for (unsigned int changes = 0; changes < max && looks / LOOKS_PER_CHANGE < max; changes++) {
-        const struct xids_store_node *n = search(s, &looks, domid);
+        const struct xids_store_node *n = search(s, &depth, &looks, domid);
         if (n == NULL)
             return 0;
+        uint64_t made = s->made;
         bool owned = n->perms->e[0].domid == domid && s->scratch->depth > 1;
         int rc = owned ? xids_store_rm(s, NULL, &who, s->scratch) : strike(s, n, &who, domid);
         if (rc < 0)
             return rc;
+        /* Nodes are no more where they were: not even when a snapshot had them as well, and they were copied. */
+        if (owned || s->made != made)
+            depth = 0;
     }
     return 1;
 }

@@ -98,6 +98,54 @@ START_TEST(a_snapshot_keeps_what_was_removed)
 }
 END_TEST
 
+/* Rights in many places, among those of another domain that a search takes for the same: each is looked at few times.
+ */
+START_TEST(a_death_costs_no_more_for_rights_of_others_nearby)
+{
+    enum { DEAD = 2, ALIKE = 67, COUNT = 3000 };
+    char payload[60];
+    world_introduce(w, DEAD);
+    world_introduce(w, ALIKE);
+    children("/big", COUNT);
+    for (unsigned int i = 0; i < COUNT; i++) {
+        (void)sprintf(payload, "/big/%u|n0|r%d|", i, i % 2 == 0 ? DEAD : ALIKE);
+        EXPECT(c, XS_SET_PERMS, payload, "set-perms OK|");
+    }
+    uint64_t before = xids_store_work(store);
+    EXPECT(c, XS_RELEASE, "2|", "release OK|");
+    while (xids_xs_server_idle(w->server, 500)) {
+    }
+    ck_assert_uint_le(xids_store_work(store) - before, 20 * COUNT);
+    EXPECT(c, XS_GET_PERMS, "/big/2998|", "get-perms n0|");
+    EXPECT(c, XS_GET_PERMS, "/big/2999|", "get-perms n0|r67|");
+}
+END_TEST
+
+/* The same while snapshots keep the nodes. */
+START_TEST(a_death_strikes_rights_in_spite_of_snapshots)
+{
+    char payload[60];
+    world_introduce(w, 2);
+    children("/big", 1000);
+    for (unsigned int i = 0; i < 1000; i++) {
+        (void)sprintf(payload, "/big/%u|n%d|r2|b3|", i, i % 5 == 0 ? 2 : 0);
+        EXPECT(c, XS_SET_PERMS, payload, "set-perms OK|");
+    }
+    uint32_t tx = tx_start(w, o);
+    EXPECT(c, XS_RELEASE, "2|", "release OK|");
+    for (bool more = true; more;) {
+        uint32_t another = tx_start(w, o);
+        more = xids_xs_server_idle(w->server, 20);
+        EXPECT_TX(o, another, XS_TRANSACTION_END, "F|", "end OK|");
+    }
+    for (unsigned int i = 0; i < 1000; i++) {
+        (void)sprintf(payload, "/big/%u|", i);
+        EXPECT(c, XS_GET_PERMS, payload, i % 5 == 0 ? "error ENOENT|" : "get-perms n0|b3|");
+        EXPECT_TX(o, tx, XS_GET_PERMS, payload, i % 5 == 0 ? "get-perms n2|r2|b3|" : "get-perms n0|r2|b3|");
+    }
+}
+END_TEST
+
 /* ---- room for what a guest makes after a removal ---- */
 
 static void guest(void)
@@ -345,6 +393,8 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_removal_costs_no_more_for_what_is_below);
     tcase_add_test(t, a_removal_in_a_transaction_costs_no_more_either);
     tcase_add_test(t, a_snapshot_keeps_what_was_removed);
+    tcase_add_test(t, a_death_costs_no_more_for_rights_of_others_nearby);
+    tcase_add_test(t, a_death_strikes_rights_in_spite_of_snapshots);
     suite_add_tcase(suite, t);
     t = tcase_create("room");
     tcase_add_checked_fixture(t, setup, teardown);
