@@ -103,13 +103,13 @@ static int load_server(struct state_in *in, struct state_body *b)
     s->stats.events = take64(b);
     s->stats.commits = take64(b);
     s->stats.conflicts = take64(b);
-    if (b->broken || in->seen_server || in->newest >= UINT64_MAX / 2)
+    if (b->broken || (in->seen_server && !in->journal) || in->newest >= UINT64_MAX / 2)
         return xids_xs_state_bad(in, "the counters cannot be");
     in->seen_server = true;
     return 0;
 }
 
-static int load_record(struct state_in *in, uint32_t type, struct state_body *b)
+int xids_xs_state_load_record(struct state_in *in, uint32_t type, struct state_body *b)
 {
     switch (type) {
     case STATE_GLOBAL:
@@ -221,12 +221,12 @@ static int load_all(struct state_in *in, const uint8_t *bytes, size_t len)
         else if (n % 8 != 0)
             rc = xids_xs_state_bad(in, "a record's length is odd");
         else
-            rc = load_record(in, type, &body);
+            rc = xids_xs_state_load_record(in, type, &body);
     }
     return rc;
 }
 
-static void drop(struct state_in *in)
+void xids_xs_state_in_free(struct state_in *in)
 {
     struct xids_xs_server *s = in->s;
     xids_store_perms_unref(s->store, in->perms);
@@ -238,8 +238,8 @@ static void drop(struct state_in *in)
     xids_xs_put(s, in, sizeof(*in));
 }
 
-int xids_xs_server_restore(struct xids_xs_server *s, struct xids_xs_state_error *error,
-                           const struct xids_xs_restore *restore, const void *bytes, size_t len)
+int xids_xs_state_in_new(struct state_in **new_in, struct xids_xs_server *s, struct xids_xs_state_error *error,
+                         const struct xids_xs_restore *restore)
 {
     *error = (struct xids_xs_state_error){0};
     if (s->sockets != NULL || s->rings != NULL || s->store->nodes == 0)
@@ -253,8 +253,21 @@ int xids_xs_server_restore(struct xids_xs_server *s, struct xids_xs_state_error 
     in->error = error;
     in->global.socket_fd = in->global.evtchn_fd = -1;
     int rc = xids_xs_state_nodes_begin(in);
-    if (rc == 0)
-        rc = load_all(in, bytes, len);
+    if (rc < 0)
+        xids_xs_state_in_free(in);
+    else
+        *new_in = in;
+    return rc;
+}
+
+int xids_xs_server_restore(struct xids_xs_server *s, struct xids_xs_state_error *error,
+                           const struct xids_xs_restore *restore, const void *bytes, size_t len)
+{
+    struct state_in *in;
+    int rc = xids_xs_state_in_new(&in, s, error, restore);
+    if (rc < 0)
+        return rc;
+    rc = load_all(in, bytes, len);
     if (rc == 0)
         rc = xids_xs_state_nodes_end(in);
     if (rc == 0)
@@ -264,6 +277,6 @@ int xids_xs_server_restore(struct xids_xs_server *s, struct xids_xs_state_error 
         s->store->generation = in->newest;
     if (rc == 0)
         rc = xids_xs_state_bring_up(in);
-    drop(in);
+    xids_xs_state_in_free(in);
     return rc;
 }

@@ -35,8 +35,10 @@ static bool good_output(const uint8_t *bytes, size_t len, size_t rest)
     return true;
 }
 
-static int set_output(struct xids_xs_conn *c, const uint8_t *bytes, size_t len, size_t rest)
+int xids_xs_state_set_output(struct xids_xs_conn *c, const uint8_t *bytes, size_t len, size_t rest)
 {
+    if (!good_output(bytes, len, rest))
+        return -XEN_EBADMSG;
     if (len == 0)
         return 0;
     int rc = xids_xs_out_reserve(c, len);
@@ -57,7 +59,7 @@ static int set_output(struct xids_xs_conn *c, const uint8_t *bytes, size_t len, 
 }
 
 /* The beginning of a request, or several, of a ring: they are no more in it. */
-static int set_early(struct xids_xs_conn *c, const uint8_t *bytes, size_t len)
+int xids_xs_state_set_early(struct xids_xs_conn *c, const uint8_t *bytes, size_t len)
 {
     if (len == 0)
         return 0;
@@ -111,9 +113,9 @@ int xids_xs_state_load_conn(struct state_in *in, struct state_body *b)
     if (rc < 0)
         return rc;
     in->conns[in->nconns++] = sc;
-    rc = set_output(sc.conn, output, out_len, rest);
+    rc = xids_xs_state_set_output(sc.conn, output, out_len, rest);
     if (rc == 0 && type == STATE_CONN_RING)
-        return set_early(sc.conn, input, in_len);
+        return xids_xs_state_set_early(sc.conn, input, in_len);
     in->conns[in->nconns - 1].state.rest = input;
     in->conns[in->nconns - 1].state.rest_len = in_len;
     return rc;
@@ -146,7 +148,7 @@ int xids_xs_state_load_input(struct state_in *in, struct state_body *b)
     if (b->broken || sc == NULL || sc->state.rest_len > 0 || sc->conn->taken.bytes != NULL)
         return xids_xs_state_bad(in, "input that cannot be");
     if (sc->conn->ring)
-        return set_early(sc->conn, bytes, len);
+        return xids_xs_state_set_early(sc->conn, bytes, len);
     sc->state.rest = bytes;
     sc->state.rest_len = len;
     return 0;

@@ -225,11 +225,48 @@ int xids_xs_state_nodes_end(struct state_in *in)
     return 0;
 }
 
-/* ---- the trees of transactions ---- */
+/* Counts what each domain owns, all anew. */
+int xids_xs_state_count_all(struct state_in *in)
+{
+    struct xids_store *s = in->s->store;
+    struct step *stack = s->stack;
+    uint32_t sp = 0;
+    s->nodes = 0;
+    s->bytes = 0;
+    for (unsigned int i = 0; i < 256; i++) {
+        if (s->owned[i] != NULL)
+            __builtin_memset(s->owned[i], 0, 256 * sizeof(struct owned));
+    }
+    if (s->top->children != NULL)
+        stack[sp++].n = s->top->children;
+    while (sp > 0) {
+        struct xids_store_node *n = stack[--sp].n;
+        uint16_t owner = n->perms->e[0].domid;
+        int rc = xids_store_count_reserve(s, NULL, owner);
+        if (rc < 0)
+            return rc;
+        xids_store_count_add(s, NULL, owner, 1, (int64_t)xids_store_node_cost(n));
+        for (unsigned int k = 0; k < 2; k++) {
+            if (n->kid[k] != NULL)
+                stack[sp++].n = n->kid[k];
+        }
+        if (n->children != NULL)
+            stack[sp++].n = n->children;
+    }
+    return 0;
+}
+
+/* ---- the trees of transactions, and changes of a journal ---- */
 
 static bool tree_of(struct state_in *in, struct view *v, uint32_t tree)
 {
     struct xids_store_tx *tx = in->tx;
+    if (in->journal && tree == STATE_TREE_FORCE) {
+        /* Nodes may move: the way to the last one is not known any more. */
+        in->nlevels = in->last_len = 0;
+        *v = (struct view){.top = &in->s->store->top};
+        return true;
+    }
     if (tx == NULL || tree > STATE_TREE_TOP || (tree == STATE_TREE_BASE && tx->top != NULL))
         return false;
     *v = (struct view){.top = &tx->base};

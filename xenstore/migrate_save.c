@@ -113,13 +113,11 @@ static uint32_t watch_path(char *path, const struct watch *w)
     return len - w->prefix;
 }
 
-static void save_watch(struct state_out *o, struct watch *w, uint32_t conn_id)
+static void save_watch(struct state_out *o, const struct watch *w, uint32_t conn_id)
 {
     uint32_t len = watch_path(o->path, w), depth = (uint32_t)w->depth;
     bool deep = w->depth >= 0;
     size_t body = (deep ? 12u : 8u) + len + 1u + w->token_len + 1u;
-    /* From here on it is known by its place in the stream. */
-    w->seq = ++o->s->watch_seq;
     uint8_t *at = xids_xs_state_record(o, deep ? STATE_WATCH_EXT : STATE_WATCH, body);
     if (at == NULL)
         return;
@@ -164,8 +162,11 @@ static void save_conns(struct state_out *o, struct xids_xs_conn *list, uint32_t 
         struct watch *w = c->watches;
         while (w != NULL && w->conn_next != NULL)
             w = w->conn_next;
-        for (; w != NULL && o->error == 0; w = w->conn_prev)
+        for (; w != NULL && o->error == 0; w = w->conn_prev) {
+            /* From here on it is known by its place in the stream. */
+            w->seq = ++o->s->watch_seq;
             save_watch(o, w, *id);
+        }
         save_events(o, c);
     }
 }
@@ -205,7 +206,6 @@ static void save_global(struct state_out *o)
 {
     static const uint8_t ident[8] = "xenstore";
     const struct xids_xs_state_global *g = &o->save->global;
-    const struct xids_xs_server *s = o->s;
     const uint16_t one = 1;
     const uint8_t big = *(const uint8_t *)&one == 0;
     uint8_t *at = xids_xs_state_room(o, STATE_PREAMBLE);
@@ -222,7 +222,13 @@ static void save_global(struct state_out *o)
         if (at != NULL)
             put_bytes(put32(at, (uint32_t)g->note_len), g->note, g->note_len);
     }
-    at = xids_xs_state_record(o, STATE_OUR_SERVER, 48);
+    xids_xs_state_save_counters(o);
+}
+
+void xids_xs_state_save_counters(struct state_out *o)
+{
+    const struct xids_xs_server *s = o->s;
+    uint8_t *at = xids_xs_state_record(o, STATE_OUR_SERVER, 48);
     if (at == NULL)
         return;
     at = put64(put64(at, s->store->version), s->store->generation);
@@ -253,14 +259,10 @@ static void save_awaited(struct state_out *o)
     xids_xs_state_pad(o, 4 + 2 * (size_t)n);
 }
 
-static void save_domains(struct state_out *o, unsigned int limits)
+/* Of domains that are not introduced, or not any more. */
+static void save_unknown(struct state_out *o, unsigned int limits)
 {
     const struct xids_xs_server *s = o->s;
-    const struct xids_xs_conn *c = s->rings;
-    while (c != NULL && c->next != NULL)
-        c = c->next;
-    for (; c != NULL; c = c->prev)
-        save_settings(o, STATE_DOMAIN, c->who.domid, &c->settings, limits);
     for (const struct early *e = s->early; e != NULL; e = e->next)
         save_settings(o, STATE_OUR_DOMAIN, e->domid, &e->settings, limits);
     save_awaited(o);
@@ -271,17 +273,61 @@ static void save_domains(struct state_out *o, unsigned int limits)
     }
 }
 
+static void save_domains(struct state_out *o, unsigned int limits)
+{
+    const struct xids_xs_server *s = o->s;
+    const struct xids_xs_conn *c = s->rings;
+    while (c != NULL && c->next != NULL)
+        c = c->next;
+    for (; c != NULL; c = c->prev)
+        save_settings(o, STATE_DOMAIN, c->who.domid, &c->settings, limits);
+    save_unknown(o, limits);
+}
+
+static unsigned int count_limits(void)
+{
+    unsigned int limits = 0;
+    while (xids_xs_limit_name(limits) != NULL)
+        limits++;
+    return limits;
+}
+
+static void save_quota(struct state_out *o, unsigned int limits)
+{
+    uint8_t head[4];
+    put16(put16(head, limits), 0);
+    save_limits(o, STATE_QUOTA, head, sizeof(head), o->s->limits, limits);
+}
+
+void xids_xs_state_save_globals(struct state_out *o)
+{
+    unsigned int limits = count_limits();
+    save_quota(o, limits);
+    save_unknown(o, limits);
+}
+
+void xids_xs_state_save_section(struct state_out *o, struct xids_xs_conn *c, uint32_t id,
+                                const struct xids_xs_state_conn *st)
+{
+    uint8_t *at = xids_xs_state_record(o, STATE_CONN, 24);
+    if (at == NULL)
+        return;
+    at = put16(put16(put32(at, id), STATE_CONN_RING), 0);
+    at = put16(put16(at, c->who.domid), c->who.target >= 0 ? (uint32_t)c->who.target : STATE_NO_DOMAIN);
+    put32(put16(put16(put32(at, (uint32_t)st->handle), 0), 0), 0);
+    save_our_conn(o, c, id, st);
+    for (const struct watch *w = c->watches_last; w != NULL && o->error == 0; w = w->conn_prev)
+        save_watch(o, w, id);
+    save_settings(o, STATE_DOMAIN, c->who.domid, &c->settings, count_limits());
+}
+
 static void save_all(struct state_out *o)
 {
     struct xids_xs_server *s = o->s;
-    unsigned int limits = 0;
+    unsigned int limits = count_limits();
     uint32_t id = 0;
-    uint8_t head[4];
-    while (xids_xs_limit_name(limits) != NULL)
-        limits++;
-    put16(put16(head, limits), 0);
     save_global(o);
-    save_limits(o, STATE_QUOTA, head, sizeof(head), s->limits, limits);
+    save_quota(o, limits);
     save_conns(o, s->rings, &id);
     save_conns(o, s->sockets, &id);
     save_domains(o, limits);

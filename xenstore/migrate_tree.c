@@ -98,12 +98,15 @@ static void push_children(struct state_out *o, const struct xids_store_node *dir
         sort_last(o, o->nitems - before);
 }
 
-void xids_xs_state_save_nodes(struct state_out *o)
+void xids_xs_state_nodes_start(struct state_out *o, const struct xids_store_node *top)
 {
-    const struct xids_store_node *top = o->s->store->top;
     o->nitems = 0;
     push_children(o, top, UINT32_MAX);
-    while (o->nitems > 0 && o->error == 0) {
+}
+
+bool xids_xs_state_nodes_some(struct state_out *o, unsigned int max)
+{
+    for (; max > 0 && o->nitems > 0 && o->error == 0; max--) {
         struct state_item item = o->items[--o->nitems];
         bool first = item.base == UINT32_MAX;
         uint32_t len = enter(o, item.n, first ? 0 : item.base, first);
@@ -114,6 +117,14 @@ void xids_xs_state_save_nodes(struct state_out *o)
             put_node(o, item.n, len);
         }
         push_children(o, item.n, len);
+    }
+    return o->nitems > 0;
+}
+
+void xids_xs_state_save_nodes(struct state_out *o)
+{
+    xids_xs_state_nodes_start(o, o->s->store->top);
+    while (o->error == 0 && xids_xs_state_nodes_some(o, UINT32_MAX)) {
     }
 }
 

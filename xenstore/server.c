@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The server and its connections: making and ending them, and bytes in. */
+#include <xids/xs_journal.h>
+
 #include "xenstore/server_impl.h"
 
 void *xids_xs_get(struct xids_xs_server *s, size_t size)
@@ -59,6 +61,8 @@ int xids_xs_server_new(struct xids_xs_server **server, const struct xids_xs_serv
 void xids_xs_server_free(struct xids_xs_server *s)
 {
     if (s == NULL)
+        return;
+    if (s->journal != NULL && xids_xs_server_journal(s, NULL) < 0)
         return;
     while (s->sockets != NULL)
         xids_xs_conn_free(s->sockets);

@@ -40,10 +40,13 @@ bool xids_xs_is_known(const struct xids_xs_server *s, uint16_t domid)
 
 static void await(struct xids_xs_server *s, uint16_t domid, bool yes)
 {
+    if (is_awaited(s, domid) == yes)
+        return;
     if (yes)
         s->awaited[domid / 64] |= UINT64_C(1) << (domid % 64);
     else
         s->awaited[domid / 64] &= ~(UINT64_C(1) << (domid % 64));
+    note_globals(s);
 }
 
 static int reserve_slot(struct xids_xs_server *s, uint16_t domid)
@@ -87,6 +90,7 @@ static void ring_broken(struct xids_xs_conn *conn, uint32_t reason)
 {
     conn->broken = true;
     xids_xs_conn_reset(conn);
+    note_conn(conn);
     xids_peer_store_release(PAGE_WORD(conn->page, error), reason);
     notify(conn);
 }
@@ -113,6 +117,9 @@ static void begin_anew(struct xids_xs_conn *conn)
     xids_peer_store_release(PAGE_WORD(conn->page, error), XENSTORE_ERROR_NONE);
     if (attach(conn) < 0)
         ring_broken(conn, XENSTORE_ERROR_RINGIDX); /* the guest writes where it may not */
+    note_conn(conn);
+    if (conn->server->journal != NULL)
+        xids_xs_journal_note_ring(conn);
 }
 
 static bool asks_to_reconnect(const struct xids_xs_conn *conn)
@@ -146,6 +153,8 @@ static bool push(struct xids_xs_conn *conn)
         xids_xs_server_sent(conn, (size_t)n);
         any = true;
     }
+    if (conn->server->journal != NULL && !conn->broken)
+        xids_xs_journal_before_answers(conn);
     return xids_bytering_publish(&conn->replies) || any;
 }
 
@@ -210,6 +219,8 @@ void xids_xs_server_ring_event(struct xids_xs_conn *conn)
         uint32_t n = pull(conn);
         if (conn->broken)
             break;
+        if (s->journal != NULL)
+            xids_xs_journal_before_room(conn);
         bool room = xids_bytering_publish(&conn->requests);
         bool said = push(conn);
         tell = tell || room || said;
@@ -238,6 +249,7 @@ static void forgotten_free(struct xids_xs_server *s, struct forgotten **at)
 {
     struct forgotten *f = *at;
     *at = f->next;
+    note_globals(s);
     if (f->was_known)
         xids_xs_fire_special(s, "@releaseDomain", f->domid, true, true);
     xids_xs_put(s, f, sizeof(*f));
@@ -266,6 +278,7 @@ static void bring_in(struct xids_xs_conn *c, void XIDS_PEER *page, bool events)
     else if (attach(c) < 0)
         ring_broken(c, XENSTORE_ERROR_RINGIDX);
     set_slot(s, c->who.domid, c);
+    note_conn(c);
     await(s, c->who.domid, false);
     if (events)
         xids_xs_fire_special(s, "@introduceDomain", c->who.domid, true, true);
@@ -278,6 +291,18 @@ int xids_xs_take_up(struct xids_xs_conn *conn)
     if (rc == 0)
         set_slot(conn->server, conn->who.domid, conn);
     return rc;
+}
+
+void xids_xs_ring_indices(void XIDS_PEER *page, uint32_t *req_cons, uint32_t *rsp_prod)
+{
+    *req_cons = xids_peer_load(PAGE_WORD(page, req_cons));
+    *rsp_prod = xids_peer_load(PAGE_WORD(page, rsp_prod));
+}
+
+void xids_xs_ring_lost(struct xids_xs_conn *conn)
+{
+    if (!conn->broken)
+        ring_broken(conn, XENSTORE_ERROR_COMM);
 }
 
 void xids_xs_serve_again(struct xids_xs_conn *conn, void XIDS_PEER *page, bool indices, uint32_t req_cons,
@@ -333,6 +358,7 @@ static int introduce_again(struct xids_xs_conn *c, uint32_t port)
         rc = s->host.rebind(s->host.ctx, c, c->who.domid, port);
     if (rc < 0)
         return rc;
+    note_conn(c);
     if (asks_to_reconnect(c))
         reconnect(c);
     else
@@ -445,8 +471,10 @@ static void forget_in_transactions(const struct xids_xs_conn *c, uint16_t domid)
 static void forget_target(struct xids_xs_conn *c, uint16_t domid)
 {
     for (; c != NULL; c = c->next) {
-        if (c->who.target == domid)
-            c->who.target = -1;
+        if (c->who.target != domid)
+            continue;
+        c->who.target = -1;
+        note_conn(c);
     }
 }
 
@@ -470,6 +498,8 @@ void xids_xs_server_release(struct xids_xs_server *s, uint16_t domid)
     while (*last != NULL)
         last = &(*last)->next;
     *last = f;
+    note_domain(s, domid);
+    note_globals(s);
     if (c != NULL) {
         c->forgotten = NULL;
         xids_xs_conn_reset(c);
@@ -486,6 +516,7 @@ void xids_xs_server_shutdown(struct xids_xs_server *s, uint16_t domid)
     if (c == NULL || c->shutdown)
         return;
     c->shutdown = true;
+    note_conn(c);
     xids_xs_fire_special(s, "@releaseDomain", domid, true, true);
 }
 
@@ -524,6 +555,7 @@ int xids_xs_op_resume(struct request *r)
     if (c == NULL)
         return rc;
     c->shutdown = false;
+    note_conn(c);
     xids_xs_reply_ok(r);
     return 0;
 }
@@ -540,6 +572,7 @@ int xids_xs_op_set_target(struct request *r)
     if (rc < 0)
         return rc;
     c->who.target = target->who.domid;
+    note_conn(c);
     for (struct xids_xs_conn *o = r->conn->server->sockets; o != NULL; o = o->next) {
         if (o->who.domid == c->who.domid)
             o->who.target = c->who.target;

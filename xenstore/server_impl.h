@@ -139,13 +139,14 @@ struct xids_xs_conn {
     struct xids_store_who who;
     struct settings settings;
     bool ring;
-    bool broken;    /* has broken the protocol: nothing more is read or said */
-    bool shutdown;  /* of a domain: it has shut down */
-    bool again;     /* in the list of those to be looked at again */
-    bool spent;     /* not read from until then */
-    int32_t credit; /* what is left of its share; less than 0: owed */
-    bool repeat;    /* a request could not be carried out yet: it is looked at anew */
-    bool later;     /* a request waits for xids_xs_server_answer */
+    bool broken;     /* has broken the protocol: nothing more is read or said */
+    bool shutdown;   /* of a domain: it has shut down */
+    bool again;      /* in the list of those to be looked at again */
+    bool spent;      /* not read from until then */
+    int32_t credit;  /* what is left of its share; less than 0: owed */
+    bool unfinished; /* the journal says that something of its ring is on its way */
+    bool repeat;     /* a request could not be carried out yet: it is looked at anew */
+    bool later;      /* a request waits for xids_xs_server_answer */
     uint32_t later_req_id, later_tx_id;
     struct xids_xs_conn *again_next, *again_prev;
     /* input */
@@ -199,6 +200,7 @@ struct xids_xs_server {
     struct xids_alloc alloc;
     struct xids_xs_host host;
     const struct xids_xs_tracer *tracer; /* NULL: none */
+    struct journalling *journal;         /* NULL: none */
     struct xids_xs_limits limits;        /* of domains to come */
     uint16_t own_domid, privileged_domid;
     struct xids_store *store;
@@ -402,6 +404,35 @@ int xids_xs_deny(struct xids_xs_server *s, enum quota quota);
 /* Tells the host of a request that was denied for a quota; QUOTAS: the one that was noted, by the store or here. */
 void xids_xs_denied(struct xids_xs_conn *conn, enum quota quota, const struct xids_store_path *path);
 
+/* ---- journal_out.c ---- */
+
+/* There is a journal, and what is kept of a domain has changed; of others; where a domain's ring stands. */
+void xids_xs_journal_note_domain(struct xids_xs_server *s, uint16_t domid);
+void xids_xs_journal_note_globals(struct xids_xs_server *s);
+void xids_xs_journal_note_ring(struct xids_xs_conn *c);
+/* A ring's page is about to be told what was taken from it; of answers. The journal comes first. */
+void xids_xs_journal_before_room(struct xids_xs_conn *c);
+void xids_xs_journal_before_answers(struct xids_xs_conn *c);
+
+static inline void note_domain(struct xids_xs_server *s, uint16_t domid)
+{
+    if (s->journal != NULL)
+        xids_xs_journal_note_domain(s, domid);
+}
+
+/* A change of a connection: only rings are kept. */
+static inline void note_conn(struct xids_xs_conn *c)
+{
+    if (c->ring)
+        note_domain(c->server, c->who.domid);
+}
+
+static inline void note_globals(struct xids_xs_server *s)
+{
+    if (s->journal != NULL)
+        xids_xs_journal_note_globals(s);
+}
+
 /* ---- server_control.c ---- */
 int xids_xs_op_control(struct request *r);
 bool xids_xs_is_word(const struct xids_xswire_str *arg, const char *word);
@@ -431,6 +462,9 @@ bool xids_xs_is_known(const struct xids_xs_server *s, uint16_t domid);
 int xids_xs_domid_arg(uint16_t *domid, const struct xids_xswire_str *arg);
 /* A domain's new connection becomes known, without a ring. -XEN_ENOMEM. */
 int xids_xs_take_up(struct xids_xs_conn *conn);
+/* Where a page says that a ring stands; and that it is not known where it does: the domain is told. */
+void xids_xs_ring_indices(void XIDS_PEER *page, uint32_t *req_cons, uint32_t *rsp_prod);
+void xids_xs_ring_lost(struct xids_xs_conn *conn);
 /* Its ring is served where it stood: with our own indices when they are known. Without a page it is broken. */
 void xids_xs_serve_again(struct xids_xs_conn *conn, void XIDS_PEER *page, bool indices, uint32_t req_cons,
                          uint32_t rsp_prod);

@@ -95,6 +95,7 @@ void xids_xs_early_drop(struct xids_xs_server *s, uint16_t domid)
     if (e == NULL)
         return;
     *at = e->next;
+    note_globals(s);
     xids_xs_put(s, e, sizeof(*e));
 }
 
@@ -157,9 +158,14 @@ static int settings_to_change(struct settings **settings, bool *known, const str
     *known = c != NULL || xids_xs_lasting(s, domid);
     if (c == NULL)
         rc = xids_xs_early_make(s, &e, domid);
-    if (rc == 0)
-        *settings = c != NULL ? &c->settings : &e->settings;
-    return rc;
+    if (rc < 0)
+        return rc;
+    *settings = c != NULL ? &c->settings : &e->settings;
+    if (c != NULL)
+        note_conn(c);
+    else
+        note_globals(s);
+    return 0;
 }
 
 static void reply_number(struct request *r, uint32_t value)
@@ -238,6 +244,8 @@ int xids_xs_op_set_quota(struct request *r)
         return rc;
     if (n == 3)
         limits = &settings->limits;
+    else
+        note_globals(r->conn->server);
     *xids_xs_limit(limits, args[n - 2].s, args[n - 2].len) = value;
     if (n == 3)
         tell_sockets(r->conn->server, &args[0], settings);

@@ -81,6 +81,7 @@ static int set_limit(struct request *r, const struct xids_xswire_str *argv, unsi
     if (limit == NULL)
         return -XEN_EINVAL;
     *limit = value;
+    note_globals(r->conn->server);
     xids_xs_reply_ok(r);
     return 0;
 }

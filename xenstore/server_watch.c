@@ -185,6 +185,7 @@ int xids_xs_watch_add(struct xids_xs_conn *conn, struct watch **watch, const str
     conn->nwatches++;
     s->stats.watches++;
     charge(conn, (int64_t)cost);
+    note_conn(conn);
     *watch = w;
     return 0;
 }
@@ -219,6 +220,7 @@ int xids_xs_watch_remove(struct xids_xs_conn *conn, const struct xids_store_path
     *(w->conn_next != NULL ? &w->conn_next->conn_prev : &conn->watches_last) = w->conn_prev;
     conn->nwatches--;
     drop(w);
+    note_conn(conn);
     return 0;
 }
 
@@ -232,6 +234,7 @@ void xids_xs_watch_remove_all(struct xids_xs_conn *conn)
     conn->epoch++;
     conn->nwatches = 0;
     if (conn->watches != NULL) {
+        note_conn(conn);
         *(conn->stale != NULL ? &conn->stale_last->conn_next : &conn->stale) = conn->watches;
         conn->stale_last = conn->watches_last;
         conn->watches = conn->watches_last = NULL;

@@ -44,6 +44,10 @@ enum state_type {
     STATE_OUR_TX_OP = 0x7869000e,
     STATE_OUR_DOMAIN = 0x7869000f,
     STATE_OUR_HELD = 0x78690010,
+    /* Of a journal alone. */
+    STATE_OUR_GLOBALS = 0x78690011,
+    STATE_OUR_SECTION = 0x78690012,
+    STATE_OUR_RING = 0x78690013,
 };
 
 enum {
@@ -59,6 +63,9 @@ enum {
     STATE_CONN_SHUTDOWN = 2,
     STATE_CONN_INDICES = 4,
 };
+
+/* In OUR_RING: what was on its way was more than can be kept. */
+#define STATE_RING_LOST 1u
 
 /* In OUR_TX. */
 enum {
@@ -79,6 +86,7 @@ enum {
 enum state_tree {
     STATE_TREE_BASE = 0,
     STATE_TREE_TOP = 1,
+    STATE_TREE_FORCE = 2, /* of a journal: the tree in force */
 };
 
 /* ---- writing: migrate_out.c ---- */
@@ -144,8 +152,18 @@ static inline uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t n)
 
 uint8_t *xids_xs_state_put_perms(uint8_t *at, const struct perms *perms);
 
-/* migrate_tree.c: the nodes in force, and what makes one tree out of another. */
+/* migrate_save.c: parts of the whole, for a journal. */
+void xids_xs_state_save_counters(struct state_out *o);
+void xids_xs_state_save_globals(struct state_out *o);
+/* A ring's connection without what is on its way, and its watches. */
+void xids_xs_state_save_section(struct state_out *o, struct xids_xs_conn *c, uint32_t id,
+                                const struct xids_xs_state_conn *st);
+
+/* migrate_tree.c: the nodes in force, all or some at a time (true: there are more), and what makes one tree out of
+ * another. */
 void xids_xs_state_save_nodes(struct state_out *o);
+void xids_xs_state_nodes_start(struct state_out *o, const struct xids_store_node *top);
+bool xids_xs_state_nodes_some(struct state_out *o, unsigned int max);
 void xids_xs_state_save_changes(struct state_out *o, enum state_tree tree, const struct xids_store_node *from,
                                 const struct xids_store_node *to);
 
@@ -194,6 +212,7 @@ struct state_in {
     uint64_t seq, generation; /* of the next node; 0: not told */
     uint64_t newest;          /* the highest number seen */
     bool seen_server;
+    bool journal; /* what is read changes the tree in force, which is counted at the end */
     /* The transaction that is being read. */
     struct xids_store_tx *tx;
     struct transaction *tx_of; /* until it is counted for tx_conn */
@@ -244,6 +263,11 @@ static inline uint64_t take64(struct state_body *b)
 }
 
 /* migrate_in.c */
+int xids_xs_state_load_record(struct state_in *in, uint32_t type, struct state_body *b);
+/* Begins to read, into a server just made; takes back all but what has been restored. */
+int xids_xs_state_in_new(struct state_in **in, struct xids_xs_server *s, struct xids_xs_state_error *error,
+                         const struct xids_xs_restore *restore);
+void xids_xs_state_in_free(struct state_in *in);
 /* -XEN_EBADMSG, with the reason. */
 int xids_xs_state_bad(struct state_in *in, const char *reason);
 /* Room for one more item of an array; -XEN_ENOMEM. */
@@ -259,6 +283,7 @@ int xids_xs_state_nodes_begin(struct state_in *in);
 int xids_xs_state_load_node(struct state_in *in, struct state_body *b);
 int xids_xs_state_load_age(struct state_in *in, struct state_body *b);
 int xids_xs_state_nodes_end(struct state_in *in);
+int xids_xs_state_count_all(struct state_in *in);
 int xids_xs_state_load_put(struct state_in *in, struct state_body *b);
 int xids_xs_state_load_gone(struct state_in *in, struct state_body *b);
 
@@ -284,5 +309,8 @@ int xids_xs_state_load_held(struct state_in *in, struct state_body *b);
 int xids_xs_state_load_awaited(struct state_in *in, struct state_body *b);
 int xids_xs_state_load_forgotten(struct state_in *in, struct state_body *b);
 int xids_xs_state_bring_up(struct state_in *in);
+/* Bytes that wait for a connection, rest of them the end of a message. -XEN_EBADMSG without a reason; -XEN_ENOMEM. */
+int xids_xs_state_set_output(struct xids_xs_conn *c, const uint8_t *bytes, size_t len, size_t rest);
+int xids_xs_state_set_early(struct xids_xs_conn *c, const uint8_t *bytes, size_t len);
 
 #endif
