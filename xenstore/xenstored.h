@@ -10,6 +10,7 @@
 
 struct client;
 struct domains;
+struct journal;
 struct live;
 struct tracing;
 
@@ -37,6 +38,7 @@ struct options {
     char *replay;                 /* a trace to be replayed, instead of all else */
     bool replay_print;            /* only shown */
     char *trace_file;
+    char *journal;             /* what a crash leaves for the next one; NULL: nothing */
     uint32_t trace_switches;   /* what goes into it */
     uint32_t trace_mib;        /* its size */
     uint32_t own_domid;        /* the domain that we are in */
@@ -68,6 +70,8 @@ struct daemon {
     char *folder; /* where it was started, and is not any more; NULL: it is still there */
     bool sandboxed;
     struct tracing *tracing;
+    struct journal *journal; /* NULL: none */
+    bool restored;           /* out of it, when we began */
     struct live *live;       /* NULL: no live update is under way */
     char **argv;             /* ours */
     struct domains *domains; /* NULL with --no-domain-init */
@@ -231,6 +235,22 @@ int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *
 int domains_fd(const struct daemon *d);
 /* Prepares the event channels for another program, or has them back. Their descriptor, or -1. */
 int domains_keep(struct daemon *d, bool keep);
+
+/* For the journal, which another process reads: the domain's own port, and what else is kept of it. */
+evtchn_port_t domains_lasting(const struct xids_xs_conn *conn, void *note, size_t *len);
+/* Takes up a domain's ring that nobody serves. */
+int domains_take(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
+                 const void *note, size_t note_len);
+
+/* ---- xenstored_journal.c ---- */
+
+/* Reads the journal, if one is asked for, into a server just made. 0 or a negative errno; says why. */
+int journal_open(struct daemon *d);
+/* Begins to write it, with all that there is. */
+int journal_start(struct daemon *d);
+/* Before answers go out. Next to nothing when nothing has changed. */
+void journal_sync(struct daemon *d);
+void journal_close(struct daemon *d);
 
 /* ---- xenstored_live.c ---- */
 

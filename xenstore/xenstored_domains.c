@@ -23,8 +23,8 @@
 
 struct domain {
     void XIDS_PEER *page;
-    evtchn_port_t port;
-    bool mapped; /* by grant; our own domain's ring is not */
+    evtchn_port_t port, remote; /* ours, and its own if it is known */
+    bool mapped;                /* by grant; our own domain's ring is not */
     bool described;
     xen_domain_handle_t handle; /* if described: when it was last introduced */
 };
@@ -74,6 +74,7 @@ static int bind_port(struct domains *m, struct domain *dom, struct xids_xs_conn 
     if (local < 0)
         return local;
     dom->port = (evtchn_port_t)local;
+    dom->remote = port;
     int rc = remember_port(m, dom->port, conn);
     if (rc < 0)
         close_port(m, dom);
@@ -148,6 +149,7 @@ static int host_introduce(void *ctx, void XIDS_PEER **page, struct xids_xs_conn 
     struct domains *m = domains_of(ctx);
     const struct xids_platform *p = m->platform;
     const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
+    let_go(m, conn, domid); /* what a journal knew of it */
     struct domain *dom = calloc(1, sizeof(*dom));
     if (dom == NULL)
         return -XEN_ENOMEM;
@@ -308,7 +310,7 @@ static int own_ring_open(struct domains *m)
     struct xids_xs_conn *conn;
     uint32_t port = 0;
     int rc = read_port("/proc/xen/xsd_port", &port);
-    if (rc == -ENOENT)
+    if (rc == -ENOENT || xids_xs_server_domain(m->daemon->server, (uint16_t)p->domid) != NULL)
         return 0;
     if (rc < 0)
         return rc;
@@ -336,7 +338,8 @@ static int privileged_open(struct domains *m)
     const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
     const uint16_t domid = (uint16_t)o->privileged_domid;
     struct xids_xs_conn *conn;
-    if (o->privileged_domid == o->own_domid || o->event_port == 0)
+    if (o->privileged_domid == o->own_domid || o->event_port == 0 ||
+        xids_xs_server_domain(m->daemon->server, domid) != NULL)
         return 0;
     struct domain *dom = calloc(1, sizeof(*dom));
     if (dom == NULL)
@@ -390,6 +393,14 @@ evtchn_port_t domains_state(const struct xids_xs_conn *conn, void *note, size_t 
     return dom->port;
 }
 
+/* The domain's own number of a port; 0: it is not known. */
+static evtchn_port_t other_end(const struct domains *m, evtchn_port_t port)
+{
+    xc_evtchn_status_t status = {.dom = DOMID_SELF, .port = port};
+    bool known = xc_evtchn_status(m->xc, &status) == 0 && status.status == EVTCHNSTAT_interdomain;
+    return known ? status.u.interdomain.port : 0;
+}
+
 int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
                   const void *note, size_t note_len)
 {
@@ -410,6 +421,7 @@ int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *
     if (rc == 0)
         rc = xids_platform_xen_adopt(m->platform, port, domid);
     dom->port = rc == 0 ? port : 0;
+    dom->remote = rc == 0 ? other_end(m, port) : 0;
     if (rc == 0)
         rc = remember_port(m, port, conn);
     xids_xs_conn_set_data(conn, dom);
@@ -433,6 +445,69 @@ int domains_adopt(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *
 int domains_fd(const struct daemon *d)
 {
     return d->domains != NULL ? xids_platform_xen_evtchn_fd(d->domains->platform) : -1;
+}
+
+/* ---- over a crash ---- */
+
+evtchn_port_t domains_lasting(const struct xids_xs_conn *conn, void *note, size_t *len)
+{
+    const struct domain *dom = xids_xs_conn_data(conn);
+    (void)domains_state(conn, note, len);
+    return dom != NULL ? dom->remote : 0;
+}
+
+/* Whether the number is another domain's by now: a handle is only noted of one that was there. */
+static bool has_changed(const struct domains *m, const struct domain *dom, uint16_t domid)
+{
+    xc_domaininfo_t info;
+    return dom->described && describe(m, &info, domid) && memcmp(dom->handle, info.handle, sizeof(dom->handle)) != 0;
+}
+
+/* Its page and its port, which is free again since the process before us has died. */
+static int take_ring(struct domains *m, struct domain *dom, struct xids_xs_conn *conn, uint16_t domid, uint32_t port)
+{
+    const struct options *o = m->daemon->options;
+    const grant_ref_t ref = GNTTAB_RESERVED_XENSTORE;
+    int rc;
+    if (domid == m->platform->domid) {
+        rc = read_port("/proc/xen/xsd_port", &port);
+        if (rc == 0)
+            rc = map_own_ring(m);
+        dom->page = (void XIDS_PEER *)(uintptr_t)m->own_ring;
+    } else {
+        rc = m->platform->ops->map(m->platform->ctx, &dom->page, &ref, domid, 1, 0, NULL);
+        dom->mapped = rc == 0;
+        if (domid == o->privileged_domid && o->event_port != 0)
+            port = o->event_port;
+    }
+    return rc == 0 ? bind_port(m, dom, conn, domid, port) : rc;
+}
+
+int domains_take(struct daemon *d, void XIDS_PEER **page, struct xids_xs_conn *conn, evtchn_port_t port,
+                 const void *note, size_t note_len)
+{
+    struct domains *m = d->domains;
+    const uint16_t domid = (uint16_t)xids_xs_conn_domid(conn);
+    struct domain *dom = m != NULL ? calloc(1, sizeof(*dom)) : NULL;
+    struct domain_note n = {.described = 0};
+    if (dom == NULL)
+        return -XEN_ENOMEM;
+    if (note_len == sizeof(n))
+        memcpy(&n, note, sizeof(n));
+    dom->described = n.described != 0;
+    memcpy(dom->handle, n.handle, sizeof(dom->handle));
+    xids_xs_conn_set_data(conn, dom);
+    /* Without a port it will be found dead, and the one that has its number now can be introduced. */
+    if (has_changed(m, dom, domid))
+        return -XEN_ENOENT;
+    int rc = take_ring(m, dom, conn, domid, port);
+    if (rc < 0) {
+        log_msg(LOG_LEVEL_WARNING, "the ring of domain %u is gone: %s", domid, strerror(-rc));
+        let_go(m, conn, domid);
+        return rc;
+    }
+    *page = dom->page;
+    return 0;
 }
 
 int domains_keep(struct daemon *d, bool keep)
@@ -513,8 +588,8 @@ int domains_start(struct daemon *d)
     if (rc < 0)
         return rc;
     m->poll.data = m;
-    /* Who has died while one program became the other. */
-    if (d->options->live_update)
+    /* Who has died while one program became the other, or while there was none. */
+    if (d->options->live_update || d->restored)
         look_for_the_dead(m);
     return uv_poll_start(&m->poll, UV_READABLE, on_ports);
 }

@@ -167,7 +167,7 @@ static void give_up_rights(struct daemon *d)
 {
     const struct options *o = d->options;
     const struct sandbox_needs needs = {.pid = getpid(),
-                                        .files = o->trace_file != NULL,
+                                        .files = o->trace_file != NULL || o->journal != NULL,
                                         .pipes = getenv("XIDS_SIM_DIR") != NULL,
                                         .exec = !o->no_live_update};
     int rc = o->no_sandbox ? -ENOTSUP : sandbox_enter(&needs);
@@ -258,14 +258,18 @@ static int start(struct daemon *d)
     if (rc == 0 && d->options->live_update)
         rc = live_restore(d);
     if (rc == 0)
+        rc = journal_open(d);
+    if (rc == 0)
         rc = socket_open(d);
     if (rc == 0 && !d->options->no_domain_init)
         rc = domains_start(d);
     if (rc == 0)
+        rc = may_lack(d, journal_start(d));
+    if (rc == 0)
         rc = may_lack(d, control_open(d));
     if (rc == 0 && !d->pid_written)
         rc = may_lack(d, write_pid_file(d));
-    if (rc == 0 && d->options->live_update)
+    if (rc == 0 && (d->options->live_update || d->restored))
         clients_start(d);
     return rc;
 }
@@ -282,6 +286,7 @@ static void stop(struct daemon *d)
     return_to_folder(d);
     socket_close(d);
     control_close(d);
+    journal_close(d);
     domains_close(d);
     tracing_close(d);
     uv_walk(&d->loop, close_rest, NULL);

@@ -132,6 +132,7 @@ static const struct setting settings[] = {
     {"trace-file", 'T', "FILE", TEXT, IN(trace_file), NULL, "a ring of what happens, for --replay"},
     {"trace-size", 0, "MIB", CALL, 0, set_trace_size, "its size (16)"},
     {"trace-control", 'c', "SWITCH", CALL, 0, set_trace_switch, "what goes into it: +obj, -obj, +io, -io"},
+    {"journal", 0, "FILE", TEXT, IN(journal), NULL, "what the next xenstored goes on with after a crash of this one"},
     {"replay", 0, "FILE", TEXT, IN(replay), NULL, "ask a fresh server what such a file says, and compare"},
     {"print", 0, NULL, FLAG, IN(replay_print), NULL, "with --replay: only show what it says"},
     {"timeout", 'w', "NAME=N", CALL, 0, set_timeout, NULL},

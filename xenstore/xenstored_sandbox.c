@@ -69,7 +69,7 @@ static const int exec_only[] = {SCMP_SYS(wait4),        SCMP_SYS(alarm),        
                                 SCMP_SYS(getdents64),   SCMP_SYS(getcwd),       SCMP_SYS(setsid),
                                 SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),    SCMP_SYS(mkdir)};
 
-static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(ftruncate),
+static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(ftruncate),
                                 SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync)};
 
 /* A C library does without these, in an older way that is on a list or not, when there are none; but only then. */

@@ -78,6 +78,8 @@ static bool client_write(struct client *c)
 {
     const void *bytes;
     size_t len;
+    if (c->daemon->journal != NULL)
+        journal_sync(c->daemon);
     while ((len = xids_xs_server_output(c->conn, &bytes)) > 0) {
         ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
@@ -256,6 +258,8 @@ static void wait_until_deadline(struct daemon *d)
 void flush_output(struct daemon *d)
 {
     write_ready(d);
+    if (d->journal != NULL)
+        journal_sync(d);
     if (xids_xs_server_busy(d->server))
         (void)uv_idle_start(&d->idle, on_idle);
     else
