@@ -298,15 +298,24 @@ int xids_xs_state_load_quota(struct state_in *in, struct state_body *b)
     return load_limits(in, &in->s->limits, b, n + take16(b));
 }
 
+/* Notes a domain; whether it was noted before. */
+static bool seen(uint64_t *bits, uint32_t domid)
+{
+    uint64_t bit = UINT64_C(1) << (domid % 64);
+    bool before = (bits[domid / 64] & bit) != 0;
+    bits[domid / 64] |= bit;
+    return before;
+}
+
 /* known: of a domain whose connection has come already. */
 int xids_xs_state_load_domain(struct state_in *in, struct state_body *b, bool known)
 {
     uint32_t domid = take16(b), n = take16(b), features = take32(b);
     struct xids_xs_conn *c = xids_xs_server_domain(in->s, (uint16_t)domid);
     struct early *e = NULL;
-    if (b->broken || (c != NULL) != known || (!known && xids_xs_early(in->s, (uint16_t)domid) != NULL))
+    if (b->broken || (c != NULL) != known || (!known && seen(in->seen_early, domid)))
         return xids_xs_state_bad(in, "a domain that cannot be");
-    int rc = known ? 0 : xids_xs_early_make(in->s, &e, (uint16_t)domid);
+    int rc = known ? 0 : xids_xs_early_new(in->s, &e, (uint16_t)domid);
     if (rc < 0)
         return rc;
     struct settings *set = c != NULL ? &c->settings : &e->settings;
@@ -344,18 +353,16 @@ int xids_xs_state_load_forgotten(struct state_in *in, struct state_body *b)
 {
     struct xids_xs_server *s = in->s;
     uint32_t domid = take16(b), known = take16(b);
-    struct forgotten **last = &s->forgotten;
     if (b->broken || xids_xs_lasting(s, (uint16_t)domid) || domid == s->store->owner)
         return xids_xs_state_bad(in, "a dead domain that cannot be");
-    for (; *last != NULL; last = &(*last)->next) {
-        if ((*last)->domid == domid)
-            return xids_xs_state_bad(in, "a dead domain twice");
-    }
+    if (seen(in->seen_forgotten, domid))
+        return xids_xs_state_bad(in, "a dead domain twice");
     struct forgotten *f = xids_xs_get(s, sizeof(*f));
     if (f == NULL)
         return -XEN_ENOMEM;
     *f = (struct forgotten){.domid = (uint16_t)domid, .was_known = known != 0};
-    *last = f;
+    *(in->last_forgotten != NULL ? in->last_forgotten : &s->forgotten) = f;
+    in->last_forgotten = &f->next;
     return 0;
 }
 

@@ -322,6 +322,8 @@ const char *xids_xs_limit_name(unsigned int i);
 /* What was set for a domain before it was introduced, NULL: nothing; the same, made when there is none. */
 struct early *xids_xs_early(struct xids_xs_server *s, uint16_t domid);
 int xids_xs_early_make(struct xids_xs_server *s, struct early **early, uint16_t domid);
+/* The same for one that is known to have none. */
+int xids_xs_early_new(struct xids_xs_server *s, struct early **early, uint16_t domid);
 
 /* The domain is known from now on: what was set for it is its connection's. */
 void xids_xs_early_take(struct xids_xs_conn *conn);

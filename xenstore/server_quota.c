@@ -72,18 +72,21 @@ struct early *xids_xs_early(struct xids_xs_server *s, uint16_t domid)
     return e;
 }
 
-int xids_xs_early_make(struct xids_xs_server *s, struct early **early, uint16_t domid)
+int xids_xs_early_new(struct xids_xs_server *s, struct early **early, uint16_t domid)
 {
-    struct early *e = xids_xs_early(s, domid);
-    if (e == NULL) {
-        e = xids_xs_get(s, sizeof(*e));
-        if (e == NULL)
-            return -XEN_ENOMEM;
-        *e = (struct early){.next = s->early, .domid = domid, .settings = {.limits = s->limits, .features = FEATURES}};
-        s->early = e;
-    }
+    struct early *e = xids_xs_get(s, sizeof(*e));
+    if (e == NULL)
+        return -XEN_ENOMEM;
+    *e = (struct early){.next = s->early, .domid = domid, .settings = {.limits = s->limits, .features = FEATURES}};
+    s->early = e;
     *early = e;
     return 0;
+}
+
+int xids_xs_early_make(struct xids_xs_server *s, struct early **early, uint16_t domid)
+{
+    *early = xids_xs_early(s, domid);
+    return *early != NULL ? 0 : xids_xs_early_new(s, early, domid);
 }
 
 void xids_xs_early_drop(struct xids_xs_server *s, uint16_t domid)

@@ -209,8 +209,10 @@ struct state_in {
     struct perms *perms; /* the list that was read last, and its bytes */
     const uint8_t *perms_bytes;
     size_t perms_len;
-    uint64_t seq, generation; /* of the next node; 0: not told */
-    uint64_t newest;          /* the highest number seen */
+    struct forgotten **last_forgotten;               /* where the next one goes; NULL: there was none */
+    uint64_t seen_forgotten[1024], seen_early[1024]; /* a bit for each domain */
+    uint64_t seq, generation;                        /* of the next node; 0: not told */
+    uint64_t newest;                                 /* the highest number seen */
     bool seen_server;
     bool journal; /* what is read changes the tree in force, which is counted at the end */
     /* The transaction that is being read. */
