@@ -210,6 +210,8 @@ void tst_execute(struct tst_core *core, const struct tst_op *op, struct tst_resu
 
 /* ---- testing_serve.c ---- */
 int tst_watch_fd(struct tst_core *core, struct tst_source *source, uint32_t events, bool add);
+/* And closes it. To close it alone does not end its events: a process forked in the meantime may have it open, too. */
+void tst_close_source(struct tst_core *core, const struct tst_source *source);
 /* Does what there is to do; false: there was nothing. The lock is held. */
 bool tst_turn(struct tst_core *core);
 /* Turns until there is nothing to do, or all that was sent before has surely been done. The lock is held. */

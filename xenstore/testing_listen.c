@@ -137,7 +137,7 @@ void tst_listener_free(struct tst_core *core, struct tst_listener *l)
         at = &(*at)->next;
     *at = l->next;
     if (l->source.fd >= 0)
-        (void)close(l->source.fd);
+        tst_close_source(core, &l->source);
     if (l->name >= 0)
         (void)close(l->name);
     else if (l->path[0] != '\0')

@@ -35,6 +35,12 @@ int tst_watch_fd(struct tst_core *core, struct tst_source *source, uint32_t even
     return epoll_ctl(core->epoll, add ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, source->fd, &ev) < 0 ? -errno : 0;
 }
 
+void tst_close_source(struct tst_core *core, const struct tst_source *source)
+{
+    (void)epoll_ctl(core->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+    (void)close(source->fd);
+}
+
 void tst_wake(struct tst_core *core)
 {
     uint64_t one = 1;
@@ -52,7 +58,7 @@ void tst_client_free(struct tst_core *core, struct tst_client *c)
     xids_xs_server_disconnect(c->conn);
     /* A process forked in the meantime may have the descriptor too: the peer is to see the end all the same. */
     (void)shutdown(c->source.fd, SHUT_RDWR);
-    (void)close(c->source.fd);
+    tst_close_source(core, &c->source);
     while (c->verdicts != NULL) {
         struct tst_verdict *v = c->verdicts;
         c->verdicts = v->next;

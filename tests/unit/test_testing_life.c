@@ -194,6 +194,41 @@ START_TEST(a_forked_process_uses_and_steers_the_store)
 }
 END_TEST
 
+/* It has the descriptors that the thread serves, unknowingly, and keeps them open. */
+START_TEST(a_forked_process_keeps_no_connection_alive)
+{
+    struct xids_test_store *s = store_up((enum xids_test_store_mode)_i, NULL);
+    struct xids_xs *xs = open_as(s, 0), *guest;
+    struct xids_test_store_counts counts;
+    int go[2], status;
+    char byte;
+    ck_assert_int_eq(xids_test_store_introduce(s, 1, true), 0);
+    guest = open_as(s, 1);
+    ck_assert_int_eq(xids_xs_mkdir(guest, 0, "data/a"), 0);
+    ck_assert_int_eq(pipe(go), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(go[1]);
+        (void)!read(go[0], &byte, 1);
+        _exit(0);
+    }
+    (void)close(go[0]);
+    ck_assert_int_eq(xids_test_store_destroy(s, 1), 0);
+    ck_assert_int_lt(xids_xs_mkdir(guest, 0, "data/b"), 0);
+    xids_xs_close(guest);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(xids_xs_mkdir(xs, 0, "/a"), 0);
+    ck_assert_int_eq(xids_test_store_settle(s), 0);
+    ck_assert_int_eq(xids_test_store_counts(s, &counts), 0);
+    ck_assert_uint_eq(counts.connections, 1);
+    (void)close(go[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    xids_xs_close(xs);
+    xids_test_store_free(s);
+}
+END_TEST
+
 START_TEST(a_forked_process_outlives_the_store_and_is_told)
 {
     struct xids_test_store *s = store_up((enum xids_test_store_mode)_i, NULL);
@@ -464,6 +499,7 @@ Suite *xids_suite(void)
     t = tcase_create("processes");
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, a_forked_process_uses_and_steers_the_store, 0, SERVED);
+    tcase_add_loop_test(t, a_forked_process_keeps_no_connection_alive, 0, SERVED);
     tcase_add_loop_test(t, a_forked_process_outlives_the_store_and_is_told, 0, SERVED);
     tcase_add_test(t, a_serving_process_is_no_child_of_the_tests);
     tcase_add_test(t, the_serving_process_ends_with_the_store);
