@@ -146,6 +146,7 @@ struct xids_xs_conn {
     int32_t credit;  /* what is left of its share; less than 0: owed */
     bool unfinished; /* the journal says that something of its ring is on its way */
     bool repeat;     /* a request could not be carried out yet: it is looked at anew */
+    uint32_t print;  /* by which it is known again: it stands in memory that its guest can write */
     bool later;      /* a request waits for xids_xs_server_answer */
     uint32_t later_req_id, later_tx_id;
     struct xids_xs_conn *again_next, *again_prev;

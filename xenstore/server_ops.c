@@ -423,10 +423,21 @@ static int announce(struct request *r)
     return host_refuses(r);
 }
 
+/* A keyed hash of a whole message. */
+static uint32_t print_of(const struct xids_xs_server *s, const struct xids_xswire_msg *msg)
+{
+    const uint64_t *key = s->store->key;
+    const uint32_t words[] = {msg->type, msg->req_id, msg->tx_id, xids_store_hash(key, msg->payload, msg->len)};
+    return xids_store_hash(key, (const char *)words, sizeof(words));
+}
+
 bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg)
 {
     struct request r = {.conn = conn, .msg = msg};
     int rc = 0;
+    /* Another one than was put off is told of like any other. */
+    if (conn->repeat && conn->print != print_of(conn->server, msg))
+        conn->repeat = false;
     const struct op *op = msg->type < sizeof(ops) / sizeof(ops[0]) ? &ops[msg->type] : NULL;
     if (op == NULL || op->run == NULL) {
         rc = -XEN_ENOSYS;
@@ -452,6 +463,8 @@ bool xids_xs_handle(struct xids_xs_conn *conn, const struct xids_xswire_msg *msg
             xids_xs_denied(conn, QUOTAS, r.path);
     }
     conn->repeat = (rc == XIDS_STORE_LATER || rc == XIDS_XS_WAITS) && !r.answered;
+    if (conn->repeat)
+        conn->print = print_of(conn->server, msg);
     if (rc == XIDS_STORE_LATER && conn->repeat)
         xids_xs_wait(conn);
     if (rc < 0 && !r.answered)

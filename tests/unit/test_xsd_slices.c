@@ -248,6 +248,30 @@ START_TEST(who_waits_for_what_was_removed_does_not_wait_for_what_is_removed_late
 }
 END_TEST
 
+/* A request that is put off stays in the ring: the host must hear of what is carried out in the end. */
+START_TEST(a_request_that_is_changed_while_it_waits_is_a_new_one)
+{
+    struct xids_xs_server_stats before, after;
+    guest();
+    fill(988);
+    for (unsigned int changed = 0; changed < 2; changed++) {
+        children("/big", 2000);
+        EXPECT(c, XS_RM, "/big|", "rm OK|");
+        xids_xs_server_stats(w->server, &before);
+        ck_assert_str_eq(dom_ask(w, 1, XS_WRITE, "more|x"), "");
+        uint8_t *in = w->rings[1].page;
+        for (unsigned int i = 0; changed != 0 && i + 4 < XENSTORE_RING_SIZE; i++) {
+            if (memcmp(in + i, "more", 4) == 0)
+                in[i] = 'l';
+        }
+        idle();
+        ck_assert_str_eq(dom_heard(w, 1), "error ENOSPC|");
+        xids_xs_server_stats(w->server, &after);
+        ck_assert_uint_eq(after.requests - before.requests, 1 + changed);
+    }
+}
+END_TEST
+
 START_TEST(a_commit_waits_until_it_is_known_to_fit)
 {
     guest();
@@ -401,6 +425,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_a_guest_has_removed_makes_room_for_what_it_creates);
     tcase_add_test(t, what_does_not_fit_is_refused_when_all_is_counted);
     tcase_add_test(t, who_waits_for_what_was_removed_does_not_wait_for_what_is_removed_later);
+    tcase_add_test(t, a_request_that_is_changed_while_it_waits_is_a_new_one);
     tcase_add_test(t, a_commit_waits_until_it_is_known_to_fit);
     tcase_add_test(t, a_guests_transaction_may_use_the_room_that_it_makes);
     suite_add_tcase(suite, t);
