@@ -144,3 +144,39 @@ case_live_update() {
     rm -f "$log/guest-life.log"
     waiting_guest && xl destroy life
 }
+
+xen_case live-update-from-c all 180 C "xids-xenstored takes the place of C xenstored under a guest, whose watch fires; xl shutdown works, and new guests start"
+case_live_update_from_c() {
+    local pid program domid
+    spent
+    program=$(command -v xids-xenstored) && pid=$(</run/xenstored.pid) && waiting_guest && domid=$(xl domid life) || return 1
+    timeout 60 xenstore-control live-update -c '--foreground --pid-file /run/xenstored.pid' "$program" || return 1
+    [ "$(readlink "/proc/$pid/exe")" = "$program" ] && xids-xenstored --status || return 1
+    xenstore-write "/local/domain/$domid/control/shutdown" 'dance now' || return 1
+    wait_console life 30 'says "dance.now"' || return 1
+    xl shutdown -w life </dev/null && console_has life 'bye: poweroff' && wait_for 20 guest_gone life || return 1
+    XENSTORED_PATH=/dev/xen/xenbus timeout 30 xenstore-read /local/domain/0/name || return 1
+    rm -f "$log/guest-life.log"
+    waiting_guest && xl destroy life
+}
+
+xen_case store-journal all 180 xids "xids-xenstored with a journal is killed under a guest: the next one has the store, its watch fires, and xl shutdown works"
+case_store_journal() {
+    local pid domid journal=/run/xenstored.journal
+    another_store --journal $journal && waiting_guest && domid=$(xl domid life) || return 1
+    xenstore-write /tool/lab kept || return 1
+    pid=$(</run/xenstored.pid)
+    kill -KILL "$pid" && wait_for 20 ended "$pid" || return 1
+    pid=$(</run/xenconsoled.pid)
+    kill "$pid" && wait_for 20 ended "$pid" || return 1
+    xenstored_start xids --journal $journal && xenconsoled_start || return 1
+    [ "$(xenstore-read /tool/lab "/local/domain/$domid/name")" = $'kept\nlife' ] && xenstore-rm /tool/lab || return 1
+    xenstore-write "/local/domain/$domid/control/shutdown" 'dance now' || return 1
+    wait_console life 30 'says "dance.now"' || return 1
+    XENSTORED_PATH=/dev/xen/xenbus timeout 30 xenstore-read /local/domain/0/name || return 1
+    # The xl that would clear up after the guest has lost its connection.
+    timeout 60 xl shutdown -w life </dev/null && wait_console life 20 'bye: poweroff' || return 1
+    guest_gone life || timeout 60 xl destroy life || return 1
+    rm -f "$log/guest-life.log" $journal
+    waiting_guest && xl destroy life
+}
