@@ -123,6 +123,30 @@ damage() {
     printf '\377' | dd of="$sim_work/journal" bs=1 seek="$1" conv=notrunc 2>/dev/null
 }
 
+# Prints a number as its eight bytes.
+eight_bytes() {
+    local i
+    for ((i = 0; i < 64; i += 8)); do
+        # shellcheck disable=SC2059 # the format is the byte
+        printf "\\$(printf '%03o' $(($1 >> i & 255)))"
+    done
+}
+
+# The journal becomes one of another boot: another name in its header, and the sum that belongs to it.
+of_another_boot() {
+    local byte sum=$((0xcbf29ce484222325))
+    damage 24 || return 1
+    for byte in $(head -c 64 "$sim_work/journal" | od -An -v -tu1); do
+        sum=$(((sum ^ byte) * 0x100000001b3))
+    done
+    eight_bytes "$sum" | dd of="$sim_work/journal" bs=1 seek=64 conv=notrunc 2>/dev/null
+}
+
+other_boot() {
+    kill_store && of_another_boot && start && said "of another boot" && [ -s "$sim_work/journal.old" ] &&
+        fails in_domain 0 "$tools/xenstore-exists" /mine && write 0 /new 1 && restart && reads 0 /new 1
+}
+
 sim_begin
 start || { tap_ok "it starts with a journal that is not there" false; tap_done; exit 1; }
 for domid in 1 2; do
@@ -141,4 +165,5 @@ tap_ok "an empty file is refused" refused truncate -s 0 "$sim_work/journal"
 tap_ok "the file is its owner's alone" prints 600 stat -c %a "$sim_work/journal"
 tap_ok "a new domain is introduced after all that" "$sim" domain create --domid 4
 tap_ok "the tree is sound" in_domain 0 "$xen_bin/xenstore-control" check
+tap_ok "a journal of another boot is set aside" other_boot
 tap_done

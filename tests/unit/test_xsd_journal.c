@@ -396,6 +396,76 @@ START_TEST(a_journal_with_any_byte_damaged_has_all_or_nothing)
 }
 END_TEST
 
+START_TEST(restoring_without_memory_leaves_nothing)
+{
+    struct paper p;
+    uint8_t page[XIDS_PAGE_SIZE];
+    struct xids_xs_state_error error;
+    int rc = -XEN_ENOMEM;
+    small_journal(&p);
+    memcpy(page, p.w->rings[1].page, sizeof(page));
+    for (unsigned long at = 1; rc != 0; at++) {
+        memcpy(p.w->rings[1].page, page, sizeof(page));
+        ck_assert_int_eq(world_server(p.w), 0);
+        xids_xs_server_free(p.w->server);
+        p.w->server = NULL;
+        p.w->alloc.calls = 0;
+        p.w->alloc.fail_at = at;
+        rc = read_back(p.w, &error, p.file.at, p.file.len);
+        p.w->alloc.fail_at = 0;
+        ck_assert_msg(rc == 0 || rc == -XEN_ENOMEM, "%d at %lu", rc, at);
+        xids_xs_server_free(p.w->server);
+        ck_assert_uint_eq(p.w->alloc.blocks, 0);
+        p.w->server = NULL;
+    }
+    ck_assert_int_eq(world_server(p.w), 0);
+    paper_down(&p);
+}
+END_TEST
+
+/* Whatever allocation fails while a frame is made: what it should have said is in the next one. */
+START_TEST(writing_without_memory_loses_nothing)
+{
+    struct paper p;
+    paper_up(&p);
+    struct world *w = p.w;
+    struct xids_xs_conn *c = world_socket(w);
+    char big[3000];
+    memset(big, 'x', sizeof(big) - 1);
+    big[sizeof(big) - 1] = '\0';
+    int rc = -XEN_ENOMEM;
+    for (unsigned long at = 1; rc != 0; at++) {
+        char payload[3100];
+        for (unsigned int i = 0; i < 4; i++) {
+            (void)sprintf(payload, "/%lu-%u|%s", at, i, big);
+            EXPECT(c, XS_WRITE, payload, "write OK|");
+        }
+        w->alloc.calls = 0;
+        w->alloc.fail_at = at;
+        rc = xids_xs_journal_changes(w->server);
+        w->alloc.fail_at = 0;
+        ck_assert(rc == 0 || (rc == -XEN_ENOMEM && xids_xs_journal_due(w->server)));
+        /* The same of a whole. */
+        w->alloc.calls = 0;
+        w->alloc.fail_at = at;
+        p.in_whole = true;
+        int whole = xids_xs_journal_whole(w->server, 3);
+        p.in_whole = false;
+        w->alloc.fail_at = 0;
+        ck_assert(whole == 1 || whole == -XEN_ENOMEM);
+        ck_assert_int_eq(xids_xs_journal_whole(w->server, 0), 0);
+        p.next.len = 0;
+    }
+    sync_now(&p);
+    xids_xs_server_disconnect(c);
+    crash(&p);
+    c = world_socket(w);
+    EXPECT(c, XS_READ, "/tool/xenstored|", "read ");
+    ck_assert_int_eq(strncmp(ask(w, c, XS_READ, "/1-0|"), "read xxx", 8), 0);
+    paper_down(&p);
+}
+END_TEST
+
 /* ---- at random ---- */
 
 static const char *path(void)
@@ -585,6 +655,8 @@ Suite *xids_suite(void)
     tcase_add_test(c, what_cannot_be_written_is_in_the_next_frame);
     tcase_add_test(c, a_journal_cut_off_anywhere_has_all_or_nothing);
     tcase_add_test(c, a_journal_with_any_byte_damaged_has_all_or_nothing);
+    tcase_add_test(c, restoring_without_memory_leaves_nothing);
+    tcase_add_test(c, writing_without_memory_loses_nothing);
     tcase_add_loop_test(c, the_state_is_the_same_after_each_crash, 0, 8);
     suite_add_tcase(s, c);
     return s;
