@@ -53,6 +53,7 @@ int main(int argc, char **argv)
     } roles[] = {{"ours=", "self", &s.ours},
                  {"c=", "C xenstored", &s.c},
                  {"oxenstored=", "oxenstored", &s.oxenstored},
+                 {"ours-journal=", "self", &s.ours_journal},
                  {"ours-full=", "self", &s.ours_full},
                  {"c-full=", "C xenstored", &s.c_full}};
     client_settle();

@@ -9,7 +9,7 @@ set -u
 . "$XIDS_SRCDIR/tests/interop/sim.sh"
 sim_need_debian
 work=$(mktemp -d "${TMPDIR:-/tmp}/xids-bench.XXXXXX")
-roles=(ours c oxenstored ours-full c-full)
+roles=(ours ours-journal c oxenstored ours-full c-full)
 # shellcheck disable=SC2317 # called by the trap
 all_down() {
     local role
@@ -29,8 +29,10 @@ for role in "${roles[@]}"; do
     esac
     sim_work=$work/$role # where start_store puts the store's log and configuration
     mkdir "$sim_work"
+    options=()
+    [ "$role" = ours-journal ] && options=(--journal "$sim_work/journal")
     export XIDS_SIM_DIR=$sim_work/sim
-    if "$sim" up >/dev/null && start_store "$kind" >&2; then
+    if "$sim" up >/dev/null && start_store "$kind" "${options[@]}" >&2; then
         arguments+=("$role=$XIDS_SIM_DIR")
     else
         echo "bench xenstore: no $kind" >&2

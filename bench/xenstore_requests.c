@@ -127,6 +127,21 @@ static void prepare(const struct peer *p)
     hang_up(&a);
 }
 
+/* What a journal costs: writes with one, against writes without. */
+static void compare_journal(struct suite *s)
+{
+    struct load loads[SIDES];
+    struct bench_side sides[SIDES];
+    size_t n = 0;
+    if (s->ours_journal.name == NULL)
+        return;
+    prepare(&s->ours_journal);
+    add_side(s, loads, sides, &n, &s->ours_journal, "ours", run_pipelined, few(s, 100000, 1000));
+    add_side(s, loads, sides, &n, &s->ours, "self", run_pipelined, loads[0].count);
+    loads[0].write = loads[1].write = true;
+    (void)bench_compare(s->b, "journal-write", "requests/s", BENCH_HIGHER, ROUNDS, sides, n);
+}
+
 void case_requests(struct suite *s)
 {
     static struct peer echo;
@@ -142,5 +157,6 @@ void case_requests(struct suite *s)
     }
     compare(s, "read-pipelined", run_pipelined, false, 100000, ROUNDS, NULL);
     compare(s, "write-pipelined", run_pipelined, true, 100000, ROUNDS, NULL);
+    compare_journal(s);
     compare(s, "read-64-clients", run_clients, false, 10000, SHORT_ROUNDS, NULL);
 }

@@ -9,6 +9,7 @@
 struct suite {
     struct bench *b;
     struct peer ours, c, oxenstored;
+    struct peer ours_journal;      /* with a journal */
     struct peer ours_full, c_full; /* of their own machines, for what leaves them full of domains */
 };
 
@@ -49,7 +50,7 @@ void others_make(const struct suite *s, const struct peer *p);
 void others_remove(const struct peer *p);
 
 /* Each measures the cases it is named for, those that were asked for. */
-void case_requests(struct suite *s); /* read-*, write-sync, write-pipelined */
+void case_requests(struct suite *s); /* read-*, write-sync, write-pipelined, journal-write */
 void case_parallel_starts(struct suite *s);
 void case_xl_starts(struct suite *s);
 void case_children(struct suite *s);
