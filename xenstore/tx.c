@@ -8,6 +8,8 @@
 
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
+/* Levels of all the paths that it names and changes: each is gone down again when it ends, in one step. */
+#define LEVELS_PER_NODE 64u
 #define BYTES_PER_NODE 512u
 /* Bytes of nodes that come and go while a guest's snapshot keeps the old ones: of all guests together, not of each. */
 #define SNAPSHOT_KEEPS (64u << 20)
@@ -199,6 +201,15 @@ static int room_for(struct xids_store *s, const struct xids_store_tx *tx, const 
     return rc == XIDS_STORE_LATER ? refuse(s, XIDS_STORE_LIMIT_MEMORY) : rc;
 }
 
+/* Whether it may go down so many more levels at its end. */
+static int levels_for(struct xids_store *s, const struct xids_store_tx *tx, const struct xids_store_who *who,
+                      uint32_t depth)
+{
+    if (!who->privileged && beyond((uint64_t)LEVELS_PER_NODE * who->limits->tx_nodes, tx->levels + depth))
+        return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
+    return 0;
+}
+
 /* The hash of a path out of its parts' hashes: one step for each, and the end. */
 static uint32_t hash_step(uint32_t h, const struct xids_store_path *p, uint32_t i)
 {
@@ -288,7 +299,9 @@ int xids_store_tx_touch(struct xids_store *s, struct xids_store_tx *tx, struct e
         return 0;
     if (!who->privileged && beyond(who->limits->tx_nodes, tx->nentries + UINT64_C(1)))
         return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
-    int rc = room_for(s, tx, who, FLEXIBLE(struct entry, path, len));
+    int rc = levels_for(s, tx, who, depth);
+    if (rc == 0)
+        rc = room_for(s, tx, who, FLEXIBLE(struct entry, path, len));
     if (rc == 0 && tx->nentries >= tx->nbuckets)
         rc = more_buckets(s, tx);
     if (rc < 0)
@@ -298,7 +311,7 @@ int xids_store_tx_touch(struct xids_store *s, struct xids_store_tx *tx, struct e
         return -XEN_ENOMEM;
     uint32_t hash = path_hash(p, depth);
     struct entry **bucket = &tx->buckets[hash & (tx->nbuckets - 1)];
-    *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)len};
+    *e = (struct entry){.chain = *bucket, .hash = hash, .len = (uint16_t)len, .depth = (uint16_t)depth};
     __builtin_memcpy(e->path, p->bytes, len);
     *bucket = e;
     append(tx, e);
@@ -306,6 +319,7 @@ int xids_store_tx_touch(struct xids_store *s, struct xids_store_tx *tx, struct e
     if (who->usage != NULL && tx->nentries > who->usage->tx_nodes)
         who->usage->tx_nodes = tx->nentries;
     tx->bytes += FLEXIBLE(struct entry, path, len);
+    tx->levels += depth;
     *entry = e;
     return 0;
 }
@@ -444,8 +458,10 @@ int xids_store_tx_prepare_write(struct xids_store *s, struct xids_store_tx *tx, 
         return refuse(s, XIDS_STORE_LIMIT_TX_NODES);
     op_free(s, tx->pending);
     tx->pending = NULL;
+    rc = levels_for(s, tx, who, p->depth);
     /* The change itself will be about as much again. */
-    rc = room_for(s, tx, who, 2 * FLEXIBLE(struct op, value, len));
+    if (rc == 0)
+        rc = room_for(s, tx, who, 2 * FLEXIBLE(struct op, value, len));
     return rc < 0 ? rc : make_pending(s, tx, e, kind, value, len, perms);
 }
 
@@ -457,6 +473,7 @@ static const struct op *take_pending(struct xids_store_tx *tx)
     tx->ops_last = &op->next;
     tx->named |= op->perms != NULL ? op->perms->mask : 0;
     tx->nops++;
+    tx->levels += op->entry->depth;
     tx->bytes += op_bytes(op);
     return op;
 }

@@ -16,6 +16,7 @@ struct entry {
     bool took;     /* by a removal that found something, all that was below has gone with it */
     bool named;    /* by a request, not only looked at on behalf of one */
     uint16_t len;
+    uint16_t depth; /* parts of the path */
     char path[];
 };
 
@@ -39,6 +40,7 @@ struct xids_store_tx {
     struct counts counts;
     struct entry **buckets;
     uint32_t nbuckets, nentries, nops, nremoved;
+    uint64_t levels; /* of the paths of all entries, and again of those of all operations */
     struct entry *first, *last;
     struct op *ops, **ops_last;
     uint64_t named; /* mask_of the domains that its changes of permissions name */

@@ -345,6 +345,25 @@ START_TEST(writing_the_same_again_and_again_in_a_transaction_is_bounded)
 }
 END_TEST
 
+START_TEST(a_guests_transaction_on_deep_paths_is_bounded)
+{
+    static char path[1000] = "/d";
+    world_introduce(w, 1);
+    EXPECT(o, XS_SET_PERMS, "/d|n1|", "set-perms OK|");
+    for (unsigned int i = 0; i < 400; i++)
+        strcat(path, "/a");
+    strcat(path, "|1");
+    uint32_t tx = dom_tx_start(w, 1);
+    unsigned int done = 0;
+    while (done < 4000 && strcmp(dom_ask_tx(w, 1, tx, XS_WRITE, path), "write OK|") == 0)
+        done++;
+    /* Each counts 402 levels, the path itself as much once more: 64 for each of 1024 paths. */
+    ck_assert_uint_eq(done, 64 * 1024 / 402 - 1);
+    DOM_EXPECT_TX(1, tx, XS_WRITE, path, "error ENOSPC|");
+    DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "end OK|");
+}
+END_TEST
+
 START_TEST(nodes_of_a_transaction_are_counted_when_it_ends)
 {
     struct xids_store *s = xids_xs_server_store(w->server);
@@ -476,6 +495,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_is_removed_twice_makes_room_once);
     tcase_add_test(t, a_guests_transaction_touches_no_more_paths_than_its_limit);
     tcase_add_test(t, writing_the_same_again_and_again_in_a_transaction_is_bounded);
+    tcase_add_test(t, a_guests_transaction_on_deep_paths_is_bounded);
     tcase_add_test(t, nodes_of_a_transaction_are_counted_when_it_ends);
     tcase_add_test(t, a_closed_connection_ends_its_transactions);
     suite_add_tcase(suite, t);
