@@ -9,7 +9,7 @@
 /* Operations, and bytes of paths and values, per path that a guest may touch: bounds what a transaction remembers. */
 #define OPS_PER_NODE 4u
 /* Levels of all the paths that it names and changes: each is gone down again when it ends, in one step. */
-#define LEVELS_PER_NODE 64u
+#define LEVELS_PER_NODE 512u
 #define BYTES_PER_NODE 512u
 /* Bytes of nodes that come and go while a guest's snapshot keeps the old ones: of all guests together, not of each. */
 #define SNAPSHOT_KEEPS (64u << 20)

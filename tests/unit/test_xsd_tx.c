@@ -357,8 +357,8 @@ START_TEST(a_guests_transaction_on_deep_paths_is_bounded)
     unsigned int done = 0;
     while (done < 4000 && strcmp(dom_ask_tx(w, 1, tx, XS_WRITE, path), "write OK|") == 0)
         done++;
-    /* Each counts 402 levels, the path itself as much once more: 64 for each of 1024 paths. */
-    ck_assert_uint_eq(done, 64 * 1024 / 402 - 1);
+    /* Each counts 402 levels, the path itself as much once more: 512 for each of 1024 paths. */
+    ck_assert_uint_eq(done, 512 * 1024 / 402 - 1);
     DOM_EXPECT_TX(1, tx, XS_WRITE, path, "error ENOSPC|");
     DOM_EXPECT_TX(1, tx, XS_TRANSACTION_END, "T|", "end OK|");
 }
