@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # Random requests of domain 0 and of guests to xids-xenstored, compared with a tree so simple that it is right.
-# Six seconds each; XIDS_RANDOM_SECONDS=600 makes it long; XIDS_SEED=N, as printed, repeats one world.
+# Six seconds each; XIDS_SEED=N, as printed, repeats one world. Ten minutes each, in the build folder:
+#   XIDS_RANDOM_SECONDS=600 make check TEST_SECONDS=1500 TESTS=tests/interop/store-random.sh
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$XIDS_SRCDIR/tests/tap.sh"
