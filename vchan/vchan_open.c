@@ -171,6 +171,13 @@ int xids_vchan_listen(struct xids_vchan_link **result, const struct xids_platfor
     return 0;
 }
 
+void xids_vchan_hand_over(struct xids_vchan_link *fresh, struct xids_vchan_link *used)
+{
+    /* The folders that used made were there already when fresh came. */
+    fresh->found = used->found;
+    used->published = false;
+}
+
 /* Whether an error only says that no living server is to be seen yet. */
 static bool not_yet(int rc)
 {

@@ -35,6 +35,12 @@ int xids_vchan_listen(struct xids_vchan_link **link, const struct xids_platform 
                       unsigned int flags) XIDS_MUST_CHECK;
 
 /*
+ * For a server of many clients at one path: fresh, from listen at the same path, takes over from used, whose client has
+ * come, what was made in xenstore; unlinking used leaves it alone from then on.
+ */
+void xids_vchan_hand_over(struct xids_vchan_link *fresh, struct xids_vchan_link *used);
+
+/*
  * Connects to the server in domain remote that publishes, or will publish, under path. Waits up to timeout_ms
  * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over, whatever they
  * stand for by now.

@@ -146,6 +146,25 @@ START_TEST(what_comes_into_a_folder_while_it_is_removed_stays)
 }
 END_TEST
 
+/* Two clients at one path: the second gets an offer of its own, which outlives the first server's end. */
+START_TEST(an_offer_that_was_handed_over_outlives_the_one_before)
+{
+    struct xids_vchan_link *used = listens(), *one = NULL, *two = NULL;
+    struct xids_xs *right = open_as(s, 2);
+    ck_assert_int_eq(xids_vchan_connect(&one, client, right, 0, PATH, 0, 0), 0);
+    ck_assert_int_eq(xids_vchan_connect(&two, client, right, 0, PATH, 0, 0), -XEN_ETIMEDOUT);
+    struct xids_vchan_link *fresh = listens();
+    xids_vchan_hand_over(fresh, used);
+    xids_vchan_unlink(used);
+    ck_assert_int_eq(xids_vchan_connect(&two, client, right, 0, PATH, 0, 0), 0);
+    xids_vchan_unlink(one);
+    xids_vchan_unlink(two);
+    xids_vchan_unlink(fresh);
+    expect(NULL, before);
+    xids_xs_close(right);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan_publish");
@@ -158,6 +177,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, folders_are_removed_in_spite_of_conflicts);
     tcase_add_test(t, conflicts_without_end_are_given_up_on);
     tcase_add_test(t, what_comes_into_a_folder_while_it_is_removed_stays);
+    tcase_add_test(t, an_offer_that_was_handed_over_outlives_the_one_before);
     suite_add_tcase(suite, t);
     return suite;
 }
