@@ -47,6 +47,9 @@ struct xids_vchan {
     uint8_t XIDS_PEER *ask;   /* where we ask the peer for notifications */
     uint8_t XIDS_PEER *asked; /* where the peer asks us */
     const struct xids_platform *platform;
+    /* Who knows more of the peer's domain than the platform does: asked by the blocking calls from time to time. */
+    enum xids_vchan_state (*look_after)(void *ctx);
+    void *look_after_ctx;
     const char *reason;
     uint8_t XIDS_PEER *page;
     uint8_t XIDS_PEER *in_area, *out_area; /* the rings' own pages, or NULL */

@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: ISC */
-/* vchan, meeting through xenstore: publishing a server's numbers, waiting for them as a client, taking them away. */
-#include <xids/vchan_open.h>
-
+/* vchan, meeting through xenstore: publishing a server's numbers, looking after the peer, taking the numbers away. */
 #include "vchan/internal.h"
+#include "vchan/open_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct xids_vchan_link {
-    struct xids_vchan *ch;
-    struct xids_xs *xs;
-    char *path;
-    /* Server: the part of the path that was there before, in bytes; folders beyond it are ours to remove. */
-    size_t found;
-    bool published;
-    /* Client: whether a look after the connection found the server's port, and how many since have not. */
-    bool seen;
-    unsigned int missing;
-};
-
 /* A server that closes takes its port away just before it goes. */
 #define MISSING_MAX 2u
+
+/* Server: of how many looks at least one publishes again, after the first few. */
+#define AGAIN_LOOKS 8u
 
 int xids_vchan_path(char **path, domid_t server, domid_t client, const char *name)
 {
@@ -37,8 +27,7 @@ int xids_vchan_path(char **path, domid_t server, domid_t client, const char *nam
     return 0;
 }
 
-/* "PATH/leaf", malloc'ed, or NULL. */
-static char *under(const char *path, const char *leaf)
+char *xids_link_under_(const char *path, const char *leaf)
 {
     size_t folder = strlen(path), size = folder + 1 + strlen(leaf) + 1;
     char *joined = malloc(size);
@@ -50,7 +39,7 @@ static char *under(const char *path, const char *leaf)
     return joined;
 }
 
-static void link_free(struct xids_vchan_link *link)
+void xids_link_free_(struct xids_vchan_link *link)
 {
     if (link == NULL)
         return;
@@ -59,17 +48,17 @@ static void link_free(struct xids_vchan_link *link)
     free(link);
 }
 
-static struct xids_vchan_link *link_new(struct xids_xs *xs, const char *path)
+struct xids_vchan_link *xids_link_new_(struct xids_xs *xs, const char *path)
 {
     struct xids_vchan_link *link = calloc(1, sizeof(*link));
     if (link == NULL)
         return NULL;
     link->xs = xs;
     link->ch = calloc(1, xids_vchan_size());
-    link->path = strdup(path);
-    if (link->ch != NULL && link->path != NULL)
+    link->path = path != NULL ? strdup(path) : NULL;
+    if (link->ch != NULL && (path == NULL || link->path != NULL))
         return link;
-    link_free(link);
+    xids_link_free_(link);
     return NULL;
 }
 
@@ -80,7 +69,7 @@ static int publish(struct xids_vchan_link *link, const char *leaf, uint32_t numb
         {.domid = self, .access = XIDS_XS_NONE},
         {.domid = remote, .access = XIDS_XS_READ},
     };
-    char *path = under(link->path, leaf);
+    char *path = xids_link_under_(link->path, leaf);
     if (path == NULL)
         return -XEN_ENOMEM;
     int rc = xids_xs_printf(link->xs, XIDS_XS_NO_TX, path, "%u", number);
@@ -92,7 +81,7 @@ static int publish(struct xids_vchan_link *link, const char *leaf, uint32_t numb
 
 static void withdraw(struct xids_vchan_link *link, const char *leaf)
 {
-    char *path = under(link->path, leaf);
+    char *path = xids_link_under_(link->path, leaf);
     if (path == NULL)
         return;
     int rc = xids_xs_rm(link->xs, XIDS_XS_NO_TX, path);
@@ -147,12 +136,12 @@ int xids_vchan_listen(struct xids_vchan_link **result, const struct xids_platfor
                       unsigned int flags)
 {
     *result = NULL;
-    struct xids_vchan_link *link = link_new(xs, path);
+    struct xids_vchan_link *link = xids_link_new_(xs, path);
     if (link == NULL)
         return -XEN_ENOMEM;
     int rc = xids_vchan_server_init(link->ch, platform, remote, left_order, right_order, flags);
     if (rc < 0) {
-        link_free(link);
+        xids_link_free_(link);
         return rc;
     }
     link->found = existing(xs, path);
@@ -167,6 +156,7 @@ int xids_vchan_listen(struct xids_vchan_link **result, const struct xids_platfor
         xids_vchan_unlink(link);
         return rc;
     }
+    xids_link_attend_(link);
     *result = link;
     return 0;
 }
@@ -178,116 +168,118 @@ void xids_vchan_hand_over(struct xids_vchan_link *fresh, struct xids_vchan_link 
     used->published = false;
 }
 
-/* Whether an error only says that no living server is to be seen yet. */
-static bool not_yet(int rc)
-{
-    return rc == -XEN_ENOENT || rc == -XEN_EACCES || rc == -XEN_EINVAL || rc == -XEN_ECONNREFUSED ||
-           rc == -XEN_ENODEV || rc == -XEN_ERANGE || rc == -XEN_ESRCH || rc == -XEN_EIO;
-}
-
-/* Reads both numbers and tries them. */
-static int try_connect(struct xids_vchan_link *link, const struct xids_platform *platform, domid_t remote,
-                       unsigned int flags, const char *port_path, const char *ref_path)
-{
-    uint32_t port = 0, ref = 0, port_after = 0;
-    int rc = xids_xs_read_u32(link->xs, &port, XIDS_XS_NO_TX, port_path);
-    if (rc == 0)
-        rc = xids_xs_read_u32(link->xs, &ref, XIDS_XS_NO_TX, ref_path);
-    if (rc == 0)
-        rc = xids_xs_read_u32(link->xs, &port_after, XIDS_XS_NO_TX, port_path);
-    if (rc < 0)
-        return rc;
-    if (port != port_after || port == 0)
-        return -XEN_ENOENT;
-    rc = xids_vchan_client_init(link->ch, platform, remote, ref, port, flags);
-    /* What old numbers stand for by now need not be a control page, or not yet. */
-    return rc == -XEN_EBADMSG ? -XEN_ECONNREFUSED : rc;
-}
-
-/* Tries, and tries again at each change of the watched node, until the deadline. */
-static int connect_by(struct xids_vchan_link *link, const struct xids_platform *platform, domid_t remote,
-                      unsigned int flags, const char *port_path, const char *ref_path, int timeout_ms)
-{
-    uint64_t start = platform->ops->now(platform->ctx);
-    for (;;) {
-        int rc = try_connect(link, platform, remote, flags, port_path, ref_path);
-        if (!not_yet(rc))
-            return rc;
-        int left = timeout_ms;
-        if (timeout_ms >= 0) {
-            uint64_t passed = (platform->ops->now(platform->ctx) - start) / 1000000u;
-            /* Even if an event is there already: a server can make them without end. */
-            if (passed >= (uint64_t)timeout_ms)
-                return -XEN_ETIMEDOUT;
-            left = timeout_ms - (int)passed;
-        }
-        struct xids_xs_event event;
-        rc = xids_xs_next_event(link->xs, &event, left);
-        if (rc < 0)
-            return rc;
-        if (rc == 0)
-            return -XEN_ETIMEDOUT;
-    }
-}
-
-int xids_vchan_connect(struct xids_vchan_link **result, const struct xids_platform *platform, struct xids_xs *xs,
-                       domid_t remote, const char *path, unsigned int flags, int timeout_ms)
-{
-    *result = NULL;
-    struct xids_vchan_link *link = link_new(xs, path);
-    char *port_path = under(path, "event-channel");
-    char *ref_path = under(path, "ring-ref");
-    int rc = -XEN_ENOMEM;
-    if (link != NULL && port_path != NULL && ref_path != NULL) {
-        rc = xids_xs_watch(xs, port_path, link);
-        if (rc == 0) {
-            rc = connect_by(link, platform, remote, flags, port_path, ref_path, timeout_ms);
-            (void)xids_xs_unwatch(xs, port_path, link);
-        }
-    }
-    free(port_path);
-    free(ref_path);
-    if (rc < 0)
-        link_free(link);
-    else
-        *result = link;
-    return rc;
-}
-
 struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link)
 {
     return link->ch;
 }
 
-enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link)
+/* ---- looking after the peer ---- */
+
+/* One number and who may read it, without waiting for an answer. */
+static void publish_again(struct xids_vchan_link *link, const char *leaf, uint32_t number)
 {
-    struct xids_vchan *ch = link->ch;
-    enum xids_vchan_state state = xids_vchan_check_peer(ch);
-    if (state != XIDS_VCHAN_OPEN || ch->server ||
-        ch->platform->ops->evtchn_status(ch->platform->ctx, ch->port) != -XEN_EACCES)
-        return state;
-    char *path = under(link->path, "event-channel"), *value = NULL;
+    struct xids_xs_client *c = xids_xs_client(link->xs);
+    const struct xids_xs_perm own = {.domid = link->ch->platform->domid, .access = XIDS_XS_NONE};
+    const struct xids_xs_perm theirs = {.domid = link->ch->remote, .access = XIDS_XS_READ};
+    char text[11], perms[2u * XIDS_XS_PERM_BYTES], *path = xids_link_under_(link->path, leaf);
     if (path == NULL)
-        return state;
-    int rc = xids_xs_read(link->xs, &value, NULL, XIDS_XS_NO_TX, path);
-    free(value);
+        return;
+    size_t digits = xids_xswire_format_decimal(text, number);
+    size_t len = xids_xswire_perm_format(perms, &own) + 1u;
+    len += xids_xswire_perm_format(perms + len, &theirs) + 1u;
+    /* What fails now is tried again before long. */
+    if (xids_xs_client_write(c, XIDS_XS_NO_TX, path, text, (uint32_t)digits, NULL, NULL) == 0)
+        (void)!xids_xs_client_set_perms(c, XIDS_XS_NO_TX, path, perms, (uint32_t)len, NULL, NULL);
     free(path);
+}
+
+/*
+ * While no client has come: its domain was perhaps not there when the permissions were given, and then they are void;
+ * or the store was started afresh. Nobody tells of either, so that everything is given again, at growing pauses.
+ */
+static void look_for_client(struct xids_vchan_link *link)
+{
+    unsigned int n = ++link->looks;
+    if ((n & (n - 1u)) != 0 && n % AGAIN_LOOKS != 0)
+        return;
+    publish_again(link, "ring-ref", xids_vchan_ring_ref(link->ch));
+    publish_again(link, "event-channel", xids_vchan_port(link->ch));
+}
+
+static void on_port(void *ctx, int rc, const void *payload, uint32_t len)
+{
+    struct xids_vchan_link *link = ctx;
+    (void)payload;
+    (void)len;
+    link->asked = false;
     if (rc >= 0) {
         link->seen = true;
         link->missing = 0;
     } else if (link->seen && (rc == -XEN_ENOENT || rc == -XEN_EACCES)) {
         link->missing++;
     }
+}
+
+static void look_for_server(struct xids_vchan_link *link)
+{
+    char *path = link->asked ? NULL : xids_link_under_(link->path, "event-channel");
+    if (path == NULL)
+        return;
+    link->asked = xids_xs_client_read(xids_xs_client(link->xs), XIDS_XS_NO_TX, path, on_port, link) == 0;
+    free(path);
+}
+
+/* A connection that was lost: what another store knows of the server counts from the beginning. */
+static void mend_store(struct xids_vchan_link *link)
+{
+    if (xids_xs_client_error(xids_xs_client(link->xs)) != -XEN_ENOTCONN || xids_xs_reconnect(link->xs) < 0)
+        return;
+    link->seen = false;
+    link->missing = 0;
+    link->looks = 0;
+}
+
+static enum xids_vchan_state look_after(void *ctx)
+{
+    struct xids_vchan_link *link = ctx;
+    struct xids_vchan *ch = link->ch;
+    enum xids_vchan_state state = xids_vchan_check_peer(ch);
+    bool alone = state == XIDS_VCHAN_CONNECTING && link->published;
+    bool blind = state == XIDS_VCHAN_OPEN && !ch->server &&
+                 ch->platform->ops->evtchn_status(ch->platform->ctx, ch->port) == -XEN_EACCES;
+    if (!alone)
+        link->looks = 0;
+    if (!alone && !blind)
+        return state;
+    mend_store(link);
+    if (alone)
+        look_for_client(link);
+    else
+        look_for_server(link);
+    (void)!xids_xs_pump(link->xs);
     return link->missing >= MISSING_MAX ? xids_vchan_peer_died(ch) : state;
+}
+
+void xids_link_attend_(struct xids_vchan_link *link)
+{
+    link->ch->look_after_ctx = link;
+    link->ch->look_after = look_after;
+}
+
+enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link)
+{
+    return look_after(link);
 }
 
 void xids_vchan_unlink(struct xids_vchan_link *link)
 {
     if (link == NULL)
         return;
+    if (link->asked)
+        (void)xids_xs_client_cancel(xids_xs_client(link->xs), on_port, link);
     /* First the numbers, so that nobody connects to what is about to go. */
     if (link->published)
         unpublish(link);
     xids_vchan_fini(link->ch);
-    link_free(link);
+    xids_link_free_(link);
 }

@@ -29,6 +29,15 @@ static int nap(struct xids_vchan *ch, uint64_t limit)
     return rc < 0 ? rc : 1;
 }
 
+/* Asks whether the peer's domain is still there, of whoever may know. */
+static void look_after(struct xids_vchan *ch)
+{
+    if (ch->look_after != NULL)
+        (void)ch->look_after(ch->look_after_ctx);
+    else
+        (void)xids_vchan_check_peer(ch);
+}
+
 /* Sleeps once, at most to the deadline. 1: look again; 0: the deadline has come; or an error. */
 static int sleep_once(struct xids_vchan *ch, uint64_t deadline)
 {
@@ -37,8 +46,8 @@ static int sleep_once(struct xids_vchan *ch, uint64_t deadline)
         return 0;
     uint64_t limit = deadline - now > LOOK_AFTER ? now + LOOK_AFTER : deadline;
     int rc = nap(ch, limit);
-    if (rc == 0 && limit != deadline)
-        (void)xids_vchan_check_peer(ch);
+    if (rc == 0)
+        look_after(ch);
     return rc < 0 ? rc : 1;
 }
 

@@ -27,7 +27,9 @@ int xids_vchan_path(char **path, domid_t server, domid_t client, const char *nam
 /*
  * Makes a server's end for domain remote and publishes it under path (absolute, of any length xenstore takes).
  * orders and flags: as xids_vchan_server_init. What stands there from a server before is replaced. platform and xs stay
- * the caller's and must outlive the link.
+ * the caller's and must outlive the link. While no client is there the calls that look after the peer (below) publish
+ * everything again from time to time: a store takes permissions for a domain that does not exist yet for void, and one
+ * that was started afresh knows nothing.
  * Returns 0; or as xids_vchan_server_init and xenstore say, and then nothing is left behind.
  */
 int xids_vchan_listen(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
@@ -43,12 +45,25 @@ void xids_vchan_hand_over(struct xids_vchan_link *fresh, struct xids_vchan_link 
 /*
  * Connects to the server in domain remote that publishes, or will publish, under path. Waits up to timeout_ms
  * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over, whatever they
- * stand for by now.
- * xs is used for a watch: events of other watches on this handle are dropped meanwhile.
- * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read; or as xids_vchan_client_init and xenstore say.
+ * stand for by now, and so is a port that another client has taken. It tries at each change in the store and, where
+ * there are numbers, at growing pauses; a lost connection to the store is made anew (xids_xs_reconnect).
+ * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read, or the store does not answer; -XEN_EINTR: a
+ * signal came; or as xids_vchan_client_init and xenstore say.
  */
 int xids_vchan_connect(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
                        domid_t remote, const char *path, unsigned int flags, int timeout_ms) XIDS_MUST_CHECK;
+
+/* Where a domain's own tree says in which domain the services are that it uses: a number at "data/vchan-service/NAME".
+ */
+#define XIDS_VCHAN_POINTERS "data/vchan-service"
+
+/*
+ * The same for the service called name (docs/spec/vchan.md, section 5): at its customary place in domain remote; or,
+ * when remote is DOMID_INVALID, in the domain that our own tree names, now or later.
+ * -XEN_EINVAL: an empty name, or no domain's number.
+ */
+int xids_vchan_connect_name(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
+                            domid_t remote, const char *name, unsigned int flags, int timeout_ms) XIDS_MUST_CHECK;
 
 /* The channel, the link's own. */
 struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link);
@@ -56,8 +71,9 @@ struct xids_vchan *xids_vchan_of(struct xids_vchan_link *link);
 /*
  * As xids_vchan_check_peer; and where the platform may not look (a program in a Linux guest), a client looks at its
  * server's port in xenstore, which a toolstack removes with the domain: when it was there after the channel was open
- * and is missing in two calls, the server's domain has died. So call it a second apart or more. Waits for xenstore's
- * answers.
+ * and is missing in two looks, the server's domain has died. A server without a client publishes again (see listen).
+ * Never waits for the store: a call sends a question and takes the answer to the one before, so call it a second apart
+ * or more. The blocking calls below do it by themselves. A lost connection to the store is made anew.
  */
 enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link);
 

@@ -2,6 +2,7 @@
 /* vchan, meeting through xenstore: what a server that writes whatever it likes there can do to a client. */
 #include "tests/unit/suite.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,7 +30,9 @@ struct store {
     bool storm;                 /* the server writes its node again and again */
     char token[64], path[128];
     atomic_bool withdrawn; /* the nodes are there no more */
-    atomic_uint reads;
+    atomic_uint reads, permits;
+    void (*at_read)(struct store *s, unsigned int before); /* in the store's thread, while the client waits for it */
+    void *ctx;
     pthread_t thread;
 };
 
@@ -71,6 +74,8 @@ static void *serve(void *arg)
             event(s);
         if (h[0] == XS_READ) {
             unsigned int before = atomic_fetch_add_explicit(&s->reads, 1, memory_order_relaxed);
+            if (s->at_read != NULL)
+                s->at_read(s, before);
             bool changes = s->then.port != NULL && before + 1 == READS_OF_ONE_TRY;
             const struct numbers *now = s->then.port != NULL && before >= READS_OF_ONE_TRY ? &s->then : &s->first;
             const char *value = strstr(payload, "ring-ref") != NULL ? now->ref : now->port;
@@ -87,6 +92,8 @@ static void *serve(void *arg)
                 (void)snprintf(s->path, sizeof(s->path), "%.127s", payload);
                 (void)snprintf(s->token, sizeof(s->token), "%.63s", payload + strlen(payload) + 1);
             }
+            if (h[0] == XS_SET_PERMS)
+                atomic_fetch_add_explicit(&s->permits, 1, memory_order_relaxed);
             put(s, h[0], h[1], "OK", 3);
         }
         if (h[0] == XS_WATCH)
@@ -208,6 +215,83 @@ START_TEST(old_numbers_of_anything_are_passed_over)
 }
 END_TEST
 
+/* ---- servers that become good without a word ---- */
+
+/* A server, and its client of the moment. */
+struct busy_server {
+    struct xids_vchan *server, *client;
+};
+
+static void client_leaves(struct store *s, unsigned int before)
+{
+    struct busy_server *b = s->ctx;
+    if (before != 2 * READS_OF_ONE_TRY)
+        return;
+    xids_vchan_fini(b->client);
+    ck_assert_int_eq(xids_vchan_reoffer(b->server), 0);
+}
+
+START_TEST(a_port_that_was_taken_is_tried_again)
+{
+    struct busy_server b = {malloc(xids_vchan_size()), malloc(xids_vchan_size())};
+    struct store s = {.fd = -1, .at_read = client_leaves, .ctx = &b};
+    struct xids_vchan_link *link;
+    char port[12], ref[12];
+    store_open(&s);
+    ck_assert(b.server != NULL && b.client != NULL);
+    ck_assert_int_eq(xids_vchan_server_init(b.server, s.server, 2, 12, 12, 0), 0);
+    (void)snprintf(port, sizeof(port), "%u", xids_vchan_port(b.server));
+    (void)snprintf(ref, sizeof(ref), "%u", xids_vchan_ring_ref(b.server));
+    s.first = (struct numbers){port, ref};
+    ck_assert_int_eq(
+        xids_vchan_client_init(b.client, s.client, 1, xids_vchan_ring_ref(b.server), xids_vchan_port(b.server), 0), 0);
+    ck_assert_int_eq(xids_vchan_state(b.server), XIDS_VCHAN_OPEN);
+    ck_assert_int_eq(look_for(&s, &link, -1), 0);
+    ck_assert_int_eq(xids_vchan_state(b.server), XIDS_VCHAN_OPEN);
+    xids_vchan_unlink(link);
+    xids_vchan_fini(b.server);
+    free(b.server);
+    free(b.client);
+    store_close(&s);
+}
+END_TEST
+
+/* ---- clients whose domain comes late ---- */
+
+static bool answered(const struct store *s)
+{
+    return xids_xs_client_outstanding(xids_xs_client(s->xs)) == 0;
+}
+
+START_TEST(a_server_gives_its_permissions_again_until_a_client_has_come)
+{
+    struct store s = {.fd = -1};
+    struct xids_vchan_link *link;
+    struct xids_vchan *client = malloc(xids_vchan_size());
+    ck_assert_ptr_nonnull(client);
+    store_open(&s);
+    ck_assert_int_eq(xids_vchan_listen(&link, s.server, s.xs, 2, "/local/domain/1/data/vchan/2/x", 12, 12, 0), 0);
+    ck_assert_uint_eq(atomic_load_explicit(&s.permits, memory_order_relaxed), 2);
+    /* The first, the second, the fourth, the eighth, and from then on each eighth. */
+    static const unsigned int after[] = {4, 6, 6, 8, 8, 8, 8, 10, 10, 10, 10, 10, 10, 10, 10, 12};
+    for (unsigned int i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+        ck_assert_int_eq(xids_vchan_link_check(link), XIDS_VCHAN_CONNECTING);
+        while (!answered(&s))
+            ck_assert_int_eq(xids_xs_pump(s.xs), 0);
+        ck_assert_uint_eq(atomic_load_explicit(&s.permits, memory_order_relaxed), after[i]);
+    }
+    struct xids_vchan *ch = xids_vchan_of(link);
+    ck_assert_int_eq(xids_vchan_client_init(client, s.client, 1, xids_vchan_ring_ref(ch), xids_vchan_port(ch), 0), 0);
+    for (unsigned int i = 0; i < 20; i++)
+        ck_assert_int_eq(xids_vchan_link_check(link), XIDS_VCHAN_OPEN);
+    ck_assert(answered(&s));
+    xids_vchan_fini(client);
+    xids_vchan_unlink(link);
+    free(client);
+    store_close(&s);
+}
+END_TEST
+
 /* ---- the death of the server's domain, where the platform may not look ---- */
 
 static int may_not_look(void *ctx, evtchn_port_t port)
@@ -252,14 +336,31 @@ static void blind_close(struct blind *b)
     store_close(&b->store);
 }
 
+/* One look of the client, and the store's answer to it, which the next one takes. */
+static enum xids_vchan_state look(struct blind *b)
+{
+    enum xids_vchan_state state = xids_vchan_link_check(b->link);
+    struct pollfd p = {.fd = xids_xs_fd(b->store.xs), .events = POLLIN};
+    ck_assert(!xids_xs_wants_write(b->store.xs));
+    /* It may have come while we looked. */
+    if (xids_xs_client_outstanding(xids_xs_client(b->store.xs)) > 0)
+        ck_assert_int_eq(poll(&p, 1, -1), 1);
+    return state;
+}
+
 START_TEST(a_client_that_may_not_look_learns_from_the_store_that_its_server_died)
 {
     struct blind b = {.store.fd = -1};
     blind_open(&b);
-    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+    ck_assert_int_eq(look(&b), XIDS_VCHAN_OPEN);
+    ck_assert_int_eq(xids_xs_pump(b.store.xs), 0);
     atomic_store_explicit(&b.store.withdrawn, true, memory_order_relaxed);
-    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
-    ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(look(&b), XIDS_VCHAN_OPEN);
+    ck_assert_int_eq(xids_xs_pump(b.store.xs), 0);
+    enum xids_vchan_state state = look(&b);
+    if (state == XIDS_VCHAN_OPEN)
+        state = look(&b);
+    ck_assert_int_eq(state, XIDS_VCHAN_CLOSED);
     ck_assert_int_eq(xids_vchan_write(xids_vchan_of(b.link), "x", 1), -XEN_ENODEV);
     blind_close(&b);
 }
@@ -272,7 +373,7 @@ START_TEST(a_server_that_takes_its_numbers_back_at_once_is_not_taken_for_dead)
     blind_open(&b);
     atomic_store_explicit(&b.store.withdrawn, true, memory_order_relaxed);
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+        ck_assert_int_eq(look(&b), XIDS_VCHAN_OPEN);
     blind_close(&b);
 }
 END_TEST
@@ -283,8 +384,37 @@ START_TEST(numbers_that_are_there_again_are_no_death)
     blind_open(&b);
     for (int i = 0; i < 5; i++) {
         atomic_store_explicit(&b.store.withdrawn, i % 2 != 0, memory_order_relaxed);
-        ck_assert_int_eq(xids_vchan_link_check(b.link), XIDS_VCHAN_OPEN);
+        ck_assert_int_eq(look(&b), XIDS_VCHAN_OPEN);
     }
+    blind_close(&b);
+}
+END_TEST
+
+/* Each sleep ends at its limit at once; the third time the server's domain has died. */
+static struct blind *sleeper;
+static unsigned int naps;
+
+static int sleeps(void *ctx, uint64_t deadline)
+{
+    (void)ctx;
+    ck_assert_uint_ne(deadline, UINT64_MAX);
+    if (++naps == 3)
+        atomic_store_explicit(&sleeper->store.withdrawn, true, memory_order_relaxed);
+    while (!answered(&sleeper->store))
+        ck_assert_int_eq(xids_xs_pump(sleeper->store.xs), 0);
+    return 0;
+}
+
+START_TEST(a_blocked_client_that_may_not_look_learns_it_too)
+{
+    struct blind b = {.store.fd = -1};
+    char byte;
+    blind_open(&b);
+    sleeper = &b;
+    naps = 0;
+    b.ops.wait = sleeps;
+    ck_assert_int_eq(xids_vchan_read_all(xids_vchan_of(b.link), NULL, &byte, 1, UINT64_MAX), -XEN_ENODEV);
+    ck_assert_uint_ge(naps, 4);
     blind_close(&b);
 }
 END_TEST
@@ -298,9 +428,14 @@ Suite *xids_suite(void)
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
     tcase_add_test(hostile, old_numbers_of_anything_are_passed_over);
     suite_add_tcase(suite, hostile);
+    TCase *late = tcase_create("late");
+    tcase_add_test(late, a_port_that_was_taken_is_tried_again);
+    tcase_add_test(late, a_server_gives_its_permissions_again_until_a_client_has_come);
+    suite_add_tcase(suite, late);
     TCase *death = tcase_create("death");
     tcase_add_test(death, a_client_that_may_not_look_learns_from_the_store_that_its_server_died);
     tcase_add_test(death, a_server_that_takes_its_numbers_back_at_once_is_not_taken_for_dead);
+    tcase_add_test(death, a_blocked_client_that_may_not_look_learns_it_too);
     tcase_add_test(death, numbers_that_are_there_again_are_no_death);
     suite_add_tcase(suite, death);
     return suite;
