@@ -40,6 +40,14 @@ enum {
     VCHAN_NOT_YET = 2, /* cli_live only */
 };
 
+/* How long the blocking calls spin: see spin.c. */
+struct vchan_pace {
+    uint32_t limit;  /* ns; 0: never */
+    uint32_t budget; /* of the next spin, ns; 0: none before rest is over */
+    uint16_t rest;   /* sleeps until the next trial */
+    uint16_t rests;  /* what rest begins with when a trial fails */
+};
+
 struct xids_vchan {
     struct xids_bytering in, out;
     const uint8_t XIDS_PEER *peer_live;
@@ -58,6 +66,7 @@ struct xids_vchan {
     int error;
     evtchn_port_t port;
     grant_ref_t ring_ref;
+    struct vchan_pace pace;
     uint16_t in_pages, out_pages; /* of their own; 0 for a ring in the control page */
     domid_t remote;
     bool server;
@@ -87,5 +96,16 @@ bool xids_vchan_unbound_(const struct xids_vchan *ch);
 int xids_vchan_look_in_(struct xids_vchan *ch);
 /* Looks at the peer's consumer. The room or an error. */
 int xids_vchan_look_out_(struct xids_vchan *ch);
+
+/* Whether there is a reason not to sleep: 1, 0 or an error. Looks at everything anew. */
+int xids_vchan_ready_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write);
+
+/*
+ * For callers that sleep if this returns 0: as xids_vchan_spin, for as long as it has been worth it of late, but no
+ * longer than most (ns).
+ */
+int xids_vchan_pace_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint64_t most);
+/* And says how long the sleep was (ns) that an event ended. */
+void xids_vchan_slept_(struct xids_vchan *ch, uint64_t ns);
 
 #endif

@@ -81,6 +81,7 @@ static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int r
     ch->own_live = ch->page + (server ? VCHAN_AT_SRV_LIVE : VCHAN_AT_CLI_LIVE);
     ch->ask = ch->page + (server ? VCHAN_AT_CLI_NOTIFY : VCHAN_AT_SRV_NOTIFY);
     ch->asked = ch->page + (server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
+    xids_vchan_set_spin(ch, XIDS_VCHAN_SPIN);
     bool batch = (flags & XIDS_VCHAN_BATCH) != 0;
     ch->in_batch = batch ? batch_of(ch->in.at.size) : 1u;
     ch->out_batch = batch ? batch_of(ch->out.at.size) : 1u;

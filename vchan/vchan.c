@@ -255,8 +255,7 @@ int xids_vchan_flush(struct xids_vchan *ch)
     return bits != 0 ? kick(ch, bits) : 0;
 }
 
-/* Whether there is a reason not to sleep. Looks at everything anew. */
-static int ready(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
+int xids_vchan_ready_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
 {
     int n = xids_vchan_look_in_(ch);
     if (n < 0)
@@ -283,7 +282,7 @@ int xids_vchan_arm(struct xids_vchan *ch, uint32_t want_read, uint32_t want_writ
         (void)xids_peer_set_bits8(ch->ask, bits);
     /* Our request before its index; the peer publishes the index before it looks at the request (kick). */
     xids_peer_fence();
-    rc = ready(ch, want_read, want_write);
+    rc = xids_vchan_ready_(ch, want_read, want_write);
     /* We stay awake: take the request back, it would cost the peer a call for nothing. */
     if (rc == 1 && bits != 0)
         (void)xids_peer_clear_bits8(ch->ask, bits);

@@ -46,15 +46,30 @@ static int sleep_once(struct xids_vchan *ch, uint64_t deadline)
         return 0;
     uint64_t limit = deadline - now > LOOK_AFTER ? now + LOOK_AFTER : deadline;
     int rc = nap(ch, limit);
-    if (rc == 0)
+    if (rc == 1)
+        xids_vchan_slept_(ch, ch->platform->ops->now(ch->platform->ctx) - now);
+    else if (rc == 0)
         look_after(ch);
     return rc < 0 ? rc : 1;
+}
+
+/* Spins, for as long as it is worth it and the deadline is away. As arm. */
+static int spin(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint64_t deadline)
+{
+    uint64_t left = UINT64_MAX;
+    if (deadline != UINT64_MAX) {
+        uint64_t now = ch->platform->ops->now(ch->platform->ctx);
+        left = now < deadline ? deadline - now : 0;
+    }
+    return xids_vchan_pace_(ch, want_read, want_write, left);
 }
 
 int xids_vchan_wait(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint64_t deadline)
 {
     for (;;) {
-        int rc = xids_vchan_arm(ch, want_read, want_write);
+        int rc = spin(ch, want_read, want_write, deadline);
+        if (rc == 0)
+            rc = xids_vchan_arm(ch, want_read, want_write);
         if (rc != 0)
             return rc;
         rc = sleep_once(ch, deadline);

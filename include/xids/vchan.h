@@ -13,6 +13,7 @@
  *
  *     for (;;) {
  *         read, write, ... until -XEN_EAGAIN
+ *         (xids_vchan_spin(ch, 1, 0, budget)    where a fast peer is worth it; 1: go on)
  *         rc = xids_vchan_arm(ch, 1, 0)       what to be woken for; 1: it is there already, go on
  *         if (rc == 0)  sleep until the port of xids_vchan_port is pending, take it, xids_vchan_event(ch)
  *     }
@@ -160,6 +161,28 @@ int xids_vchan_flush(struct xids_vchan *ch) XIDS_MUST_CHECK;
  * -XEN_EMSGSIZE: more than the ring holds; or the channel's error.
  */
 int xids_vchan_arm(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write) XIDS_MUST_CHECK;
+
+/*
+ * Instead of sleeping, while the peer may answer sooner than an event would wake us: flushes, then looks again and
+ * again, for budget nanoseconds by the platform's clock, whether there is a reason not to sleep. Asks the peer for no
+ * event, so that neither side makes a call. To be followed by arm when it returns 0. Returns 1: as arm; 0: the budget
+ * is used up; -XEN_EMSGSIZE: more than the ring holds; or the channel's error.
+ */
+int xids_vchan_spin(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint32_t budget) XIDS_MUST_CHECK;
+
+/*
+ * What the calls that block (vchan_open.h) spin at most before they sleep, in ns, when the channel was made: what two
+ * wake-ups cost on Linux (half of the row rtt-sleep of `quickstart bench vchan` is one), so that a spin in vain costs
+ * no more than the sleep that it was to save.
+ */
+#define XIDS_VCHAN_SPIN 20000u
+
+/*
+ * Sets that limit for this channel; 0 forbids to spin, where a CPU has better to do or a battery is to last. Below the
+ * limit the channel finds by itself what is worth it: nothing when spins are in vain, because the peer is slow, asleep
+ * or on the same CPU, and the whole limit as long as they succeed.
+ */
+void xids_vchan_set_spin(struct xids_vchan *ch, uint32_t limit);
 
 /*
  * To be called for each event on our port, after the platform's evtchn_pending returned it: unmasks the port, looks at
