@@ -22,7 +22,7 @@ void xids_vchan_wipe_(const struct xids_bytering_layout *at, uint32_t index, uin
 static void note_live(struct xids_vchan *ch, uint8_t live)
 {
     if (live == VCHAN_GONE) {
-        if (ch->connected || !ch->reoffered)
+        if (!ch->returns && (ch->connected || !ch->reoffered))
             ch->gone = true;
     } else if (live != VCHAN_NOT_YET && !ch->after_lost) {
         ch->connected = true;
