@@ -26,8 +26,9 @@ struct xids_lxv {
     struct libxenvchan pub; /* the program's */
     struct xids_platform platform;
     struct xids_vchan ch;
-    bool open;   /* ch is there */
-    bool sleeps; /* the program has shown that it sleeps by itself */
+    bool open;     /* ch is there */
+    bool sleeps;   /* the program has shown that it sleeps by itself */
+    uint8_t asked; /* the requests that we made; the peer takes away the one that it answers */
 };
 
 _Static_assert(sizeof(struct libxenvchan) == 88, "programs are compiled with this size");

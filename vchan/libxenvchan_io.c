@@ -35,6 +35,7 @@ static bool left_alone(const struct xids_lxv *v)
  */
 static void ask(struct xids_lxv *v, uint8_t bits)
 {
+    v->asked |= bits;
     if ((xids_peer_load8(v->ch.ask) & bits) == bits)
         return;
     (void)xids_peer_set_bits8(v->ch.ask, bits);
@@ -57,28 +58,38 @@ static int ask_for_room(struct xids_lxv *v)
 /* An event, also where the program made the descriptor non-blocking. */
 static int sleep_once(struct xids_lxv *v)
 {
+    uint64_t start = v->platform.ops->now(v);
     int rc = xids_lxv_take_event(v);
-    if (rc != -XEN_EAGAIN)
-        return rc;
-    struct pollfd p = {.fd = xenevtchn_fd(v->pub.event), .events = POLLIN};
-    return poll(&p, 1, -1) < 0 ? -errno : 0;
+    if (rc == -XEN_EAGAIN) {
+        struct pollfd p = {.fd = xenevtchn_fd(v->pub.event), .events = POLLIN};
+        rc = poll(&p, 1, -1) < 0 ? -errno : 0;
+    }
+    if (rc == 0)
+        xids_vchan_slept_(&v->ch, v->platform.ops->now(v) - start);
+    return rc;
 }
 
-/* Sleeps until there may be want bytes to read, or none to come. 0: look again; or an error. */
+/* Waits until there may be want bytes to read, or none to come. 0: look again; or an error. */
 static int wait_for_data(struct xids_lxv *v, uint32_t want)
 {
-    int n = ask_for_data(v);
-    if (n < 0 || (uint32_t)n >= want || left_alone(v))
-        return n < 0 ? n : 0;
-    return sleep_once(v);
+    int n = xids_vchan_pace_(&v->ch, want, 0, UINT64_MAX);
+    if (n == 0) {
+        n = ask_for_data(v);
+        if (n >= 0 && (uint32_t)n < want && !left_alone(v))
+            n = sleep_once(v);
+    }
+    return n < 0 ? n : 0;
 }
 
 static int wait_for_room(struct xids_lxv *v, uint32_t want)
 {
-    int n = ask_for_room(v);
-    if (n < 0 || (uint32_t)n >= want || left_alone(v))
-        return n < 0 ? n : 0;
-    return sleep_once(v);
+    int n = xids_vchan_pace_(&v->ch, 0, want, UINT64_MAX);
+    if (n == 0) {
+        n = ask_for_room(v);
+        if (n >= 0 && (uint32_t)n < want && !left_alone(v))
+            n = sleep_once(v);
+    }
+    return n < 0 ? n : 0;
 }
 
 /* A read of which len came short by some: what has come meanwhile too, with a request for what is to come. */
@@ -215,12 +226,50 @@ int libxenvchan_send(struct libxenvchan *ctrl, const void *data, size_t size)
     }
 }
 
+/* One more than what the program has seen, or 0 where that cannot be or was not asked for. */
+static uint32_t next_of(const struct xids_lxv *v, const struct xids_bytering *r, uint8_t bit)
+{
+    uint32_t known = xids_bytering_known(r);
+    return (v->asked & bit) != 0 && known < r->at.size ? known + 1 : 0;
+}
+
+/*
+ * Spins for news of what the program asked for, without the peer's having to send an event. Only while all requests
+ * stand: once one is answered its event is there or will be, and must be taken, or a program that polls the descriptor
+ * would be told of it again and again. Whether there is news.
+ */
+static bool spin_for_news(struct xids_lxv *v)
+{
+    struct xids_vchan *ch = &v->ch;
+    uint32_t want_read = next_of(v, &ch->in, VCHAN_NOTIFY_WRITE), want_write = next_of(v, &ch->out, VCHAN_NOTIFY_READ);
+    if (ch->pace.budget == 0 || (want_read == 0 && want_write == 0) || xids_peer_load8(ch->peer_live) != VCHAN_LIVE)
+        return false;
+    uint8_t stood = xids_peer_clear_bits8(ch->ask, v->asked) & v->asked;
+    bool answered = stood != v->asked;
+    int rc = answered ? 0 : xids_vchan_pace_(ch, want_read, want_write, UINT64_MAX);
+    /* What the news is about the program looks at next, and asks again if it is to sleep. */
+    if (rc == 1 && want_read != 0 && xids_bytering_known(&ch->in) >= want_read)
+        stood &= (uint8_t)~VCHAN_NOTIFY_WRITE;
+    if (rc == 1 && want_write != 0 && xids_bytering_known(&ch->out) >= want_write)
+        stood &= (uint8_t)~VCHAN_NOTIFY_READ;
+    v->asked = stood;
+    (void)xids_peer_set_bits8(ch->ask, stood);
+    xids_peer_fence();
+    return !answered && (rc != 0 || xids_vchan_ready_(ch, want_read, want_write) != 0);
+}
+
 int libxenvchan_wait(struct libxenvchan *ctrl)
 {
     struct xids_lxv *v = xids_lxv_of(ctrl);
     v->sleeps = true;
+    if (spin_for_news(v))
+        return 0;
+    uint64_t start = v->platform.ops->now(v);
     int rc = xids_lxv_take_event(v);
-    return rc < 0 ? failure(rc) : 0;
+    if (rc < 0)
+        return failure(rc);
+    xids_vchan_slept_(&v->ch, v->platform.ops->now(v) - start);
+    return 0;
 }
 
 int libxenvchan_fd_for_select(struct libxenvchan *ctrl)

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,21 @@ static void numbers_are_checked(void)
     xs_close(xs);
 }
 
+/* Whoever comes next must find it all where the header says. */
+static void plain_page(void)
+{
+    struct libxenvchan *v = serve_client();
+    const uint8_t *page = (const uint8_t *)v->ring;
+    uint8_t byte;
+    arrive(v, 3);
+    must(libxenvchan_read(v, &byte, 1) == 1 && libxenvchan_write(v, "12", 2) == 2, "bytes go both ways");
+    must(v->ring->left_order == 12 && v->ring->right_order == 12, "the orders stay");
+    must(v->ring->left.cons == 1 && v->ring->right.prod == 2, "the indices are in their places");
+    must(v->read.shr == &v->ring->left && v->write.shr == &v->ring->right, "the struct says where");
+    for (size_t i = offsetof(struct vchan_interface, grants) + 2 * sizeof(uint32_t); i < 4096; i++)
+        must(page[i] == 0, "and there is nothing else");
+}
+
 /* ---- the peer ---- */
 
 static void bad_producer(void)
@@ -270,6 +286,7 @@ static const struct {
     {"successor-stays", "shown", successor_stays},
     {"no-transaction", "shown", no_transaction},
     {"numbers-are-checked", "alone", numbers_are_checked},
+    {"plain-page", "alone", plain_page},
     {"bad-producer", "shown", bad_producer},
     {"bad-consumer", "shown", bad_consumer},
     {"own-index-is-ours", "shown", own_index_is_ours},
