@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: XIDS_SRCDIR=SRC XIDS_BUILDDIR=BUILD vchan.sh
+# usage: XIDS_SRCDIR=SRC XIDS_BUILDDIR=BUILD vchan.sh [PROGRAM [ARGUMENT...]]      (another than bench-vchan)
 #
 # The vchan suite: a machine of its own on the simulator, xids-xenstored in domain 0, and two domains for the ends of the
 # channels.
@@ -28,7 +28,7 @@ for domain in "$server" "$client"; do
     eventually "$sim" domain introduce "$domain" || { cat "$sim_work/store.log" >&2; exit 1; }
 done
 # In the background: a shell hears of signals only while it waits.
-"$XIDS_BUILDDIR/bench/bench-vchan" "$sim" "$server" "$client" </dev/null &
+"$XIDS_BUILDDIR/bench/${1:-bench-vchan}" "$sim" "$server" "$client" "${@:2}" </dev/null &
 bench=$!
 wait "$bench"
 status=$?
