@@ -294,11 +294,9 @@ int xids_sim_queue_open(struct xids_sim_machine *m, uint32_t *owner, domid_t dom
     xids_sim_queue_drop(m, *owner);
     uint64_t serial = __atomic_add_fetch(&m->shared->last_serial, 1, __ATOMIC_RELAXED);
     fifo_path(m, path, serial);
-    int fd = -1;
-    if (mkfifo(path, 0600) == 0) {
-        __atomic_store_n(&m->shared->serial[xids_hv_owner_slot(*owner)], serial, __ATOMIC_RELEASE);
-        fd = open(path, O_RDWR | flags);
-    }
+    /* Noted before it is there: whoever cleans up after a process that dies here must find it. */
+    __atomic_store_n(&m->shared->serial[xids_hv_owner_slot(*owner)], serial, __ATOMIC_RELEASE);
+    int fd = mkfifo(path, 0600) == 0 ? open(path, O_RDWR | flags) : -1;
     if (fd < 0) {
         rc = -errno;
         xids_sim_queue_drop(m, *owner);
@@ -311,11 +309,14 @@ int xids_sim_queue_open(struct xids_sim_machine *m, uint32_t *owner, domid_t dom
 void xids_sim_queue_drop(struct xids_sim_machine *m, uint32_t owner)
 {
     char path[XIDS_SIM_PATH_MAX];
-    uint64_t serial = __atomic_exchange_n(&m->shared->serial[xids_hv_owner_slot(owner)], 0, __ATOMIC_ACQ_REL);
+    uint64_t *noted = &m->shared->serial[xids_hv_owner_slot(owner)];
+    uint64_t serial = __atomic_load_n(noted, __ATOMIC_ACQUIRE);
     if (serial == 0)
         return;
+    /* Forgotten only when it is gone, as a death in between leaves it to the daemon. */
     fifo_path(m, path, serial);
     (void)unlink(path);
+    (void)__atomic_compare_exchange_n(noted, &serial, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 uint32_t xids_sim_queue_owner(const struct xids_sim_machine *m, int fd)
