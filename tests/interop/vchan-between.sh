@@ -1,59 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# vchan between two domains of the simulator: xids and the real libxenvchan in all four pairs, over many ring orders, as
-# stream and as packets; and the end of either side by close and by kill -9, seen by the other. Then xids-vchan.
+# xids-vchan between two domains of the simulator. (vchan-matrix.sh has the channels themselves.)
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$XIDS_SRCDIR/tests/tap.sh"
 # shellcheck source=sim.sh
 . "$XIDS_SRCDIR/tests/interop/sim.sh"
 tool=$XIDS_BUILDDIR/xids-vchan
-peer=$XIDS_BUILDDIR/tests/interop/vchan-peer
 sim_need_debian
 sim_begin
 need_store xenstored --trace-file "$sim_work/trace"
 server_domain=$("$sim" domain create --name server)
 client_domain=$("$sim" domain create --name client)
-
-# Sets path to one that no case had before: each runs in a shell of its own.
-next_path() {
-    path=/local/domain/$server_domain/data/vchan/$client_domain/$BASHPID
-}
-
-# run SIDE IMPLEMENTATION LEFT RIGHT MODE DUTY: one end, in its domain.
-run() {
-    local side=$1 domain=$server_domain other=$client_domain
-    [ "$side" = server ] || { domain=$client_domain other=$server_domain; }
-    # exec: so that killing the job kills the program.
-    exec "$sim" exec --domain "$domain" -- "$peer" "$2" "$side" "$other" "$path" "$3" "$4" "$5" "$6"
-}
-
-# pair SERVER CLIENT LEFT RIGHT MODE SERVER_DUTY CLIENT_DUTY: both ends; passes when both do.
-pair() {
-    local failed=0 first second
-    next_path
-    (run server "$1" "$3" "$4" "$5" "$6") &
-    first=$!
-    (run client "$2" "$3" "$4" "$5" "$7") &
-    second=$!
-    wait "$first" || { echo "the server failed"; failed=1; }
-    wait "$second" || { echo "the client failed"; failed=1; }
-    return "$failed"
-}
-
-# in_turn SERVER CLIENT...: one server, three clients one after the other on the same pages.
-in_turn() {
-    local server=$1 first status=0 client
-    shift
-    next_path
-    (run server "$server" 12 13 stream serve) &
-    first=$!
-    for client in "$@"; do
-        (run client "$client" 12 13 stream exchange) || { echo "client $client failed"; status=1; }
-    done
-    wait "$first" || { echo "the server failed"; status=1; }
-    return "$status"
-}
 
 # A domain is destroyed whose listener has still to deliver to it and to take from it: the latter is all kept.
 last_words() {
@@ -85,25 +43,6 @@ last_words() {
     # A pipe and a ring of 64 KiB each, and what the buffer between them happened to hold; page sizes may leave gaps.
     [ "$got" -ge 120000 ] || { echo "$got bytes"; cat "$sim_work/last.err"; return 1; }
     grep -q 'No such device' "$sim_work/last.err"
-}
-
-# killed SERVER CLIENT WHO: the server or the client is killed; the other must get all bytes and see the end.
-killed() {
-    local duty_server=last duty_client=last first second victim watcher status=0
-    next_path
-    rm -f "$sim_work/server.out" "$sim_work/client.out"
-    [ "$3" = server ] && duty_server=die || duty_client=die
-    (run server "$1" 12 11 stream "$duty_server" >"$sim_work/server.out") &
-    first=$!
-    (run client "$2" 12 11 stream "$duty_client" >"$sim_work/client.out") &
-    second=$!
-    victim=$second watcher=$first
-    [ "$3" = client ] || { victim=$first watcher=$second; }
-    eventually grep -q '^ready ' "$sim_work/$3.out" || { echo "it was never ready"; kill "$first" "$second"; return 1; }
-    kill -KILL "$(sed -n 's/^ready //p' "$sim_work/$3.out")"
-    wait "$watcher" || { echo "the other did not see it"; status=1; }
-    wait "$victim" 2>/dev/null
-    return "$status"
 }
 
 # A file through xids-vchan from one domain to the other.
@@ -218,30 +157,6 @@ for_the_client_alone() {
 }
 
 before=$(usage)
-orders_any="10:11 11:10 12:12 13:15 11:16 16:11 20:20"
-orders_xids="10:12 12:10 10:19"
-for mode in stream packet; do
-    for pair in xids:libxenvchan libxenvchan:xids xids:xids; do
-        list=$orders_any
-        [ "${pair%:*}" != xids ] || list="$list $orders_xids"
-        for order in $list; do
-            tap_ok "server ${pair%:*}, client ${pair#*:}, orders ${order/:/ and }, $mode" \
-                pair "${pair%:*}" "${pair#*:}" "${order%:*}" "${order#*:}" "$mode" exchange exchange
-        done
-    done
-done
-for pair in xids:libxenvchan libxenvchan:xids xids:xids; do
-    tap_ok "server ${pair%:*} closes, client ${pair#*:} gets the last bytes and the end" \
-        pair "${pair%:*}" "${pair#*:}" 12 12 stream leave last
-    tap_ok "client ${pair#*:} closes, server ${pair%:*} gets the last bytes and the end" \
-        pair "${pair%:*}" "${pair#*:}" 12 12 stream last leave
-    tap_ok "server ${pair%:*} is killed, client ${pair#*:} gets the last bytes and the end" \
-        killed "${pair%:*}" "${pair#*:}" server
-    tap_ok "client ${pair#*:} is killed, server ${pair%:*} gets the last bytes and the end" \
-        killed "${pair%:*}" "${pair#*:}" client
-done
-tap_ok "server xids serves clients of libxenvchan and xids one after the other" in_turn xids libxenvchan xids libxenvchan
-tap_ok "server libxenvchan serves clients of xids and itself one after the other" in_turn libxenvchan xids libxenvchan xids
 tap_ok "xids-vchan carries a file between two domains" piped
 tap_ok "xids-vchan waits for a server that comes late" early_client late
 tap_ok "xids-vchan takes names that libxenvchan cuts off" early_client "$(printf 'long%.0s' {1..40})"
