@@ -44,7 +44,7 @@ uint64_t xids_model_random(struct xids_model *m);
 
 /*
  * Creates a domain (domid 0 is privileged) and returns its platform, which stays a valid pointer until xids_model_free;
- * after the domain's end its calls return -XEN_ENODEV. NULL: that domid lives, or the limit of 64 domains at once.
+ * after the domain's end its calls return -XEN_ENODEV. NULL: that domid lives, or the limit of 256 domains at once.
  */
 struct xids_platform *xids_model_domain_create(struct xids_model *m, domid_t domid);
 

@@ -29,7 +29,7 @@
 static const struct xids_hv_limits limits = {
     .domains = MODEL_DOMAINS,
     .owners = MODEL_OWNERS,
-    .ports = 8192,
+    .ports = 32768,
     .ports_per_domain = 4096,
     .grants = 16384,
     .grants_per_domain = 8192,

@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <xids/model.h>
 
-#define MODEL_DOMAINS 64u
-#define MODEL_OWNERS 256u
+#define MODEL_DOMAINS 256u
+#define MODEL_OWNERS 320u
 
 /* A map or share of a domain, by its address. */
 struct model_area {

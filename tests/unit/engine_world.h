@@ -13,7 +13,7 @@
 #include <xids/xs_client.h>
 #include <xids/xs_server.h>
 
-#define WORLD_DOMAINS 64u
+#define WORLD_DOMAINS 256u
 #define SECOND 1000000000ull
 
 struct world;
@@ -32,6 +32,7 @@ struct dom {
     uint64_t sleep; /* what the loop waits for */
     uint64_t turns;
     uint8_t reply[XIDS_XSWIRE_MESSAGE_MAX];
+    uint32_t rest;    /* bytes of a message that is under way to the store */
     size_t reply_len; /* a refusal that was made here */
     unsigned int requests, calls;
     unsigned int fail_request, fail_call; /* the nth of these fails; 0: none */
@@ -45,6 +46,11 @@ struct world {
     struct xids_xs_conn *tools; /* the toolstack's connection */
     struct dom doms[WORLD_DOMAINS];
     bool kick[WORLD_DOMAINS]; /* the store has to notify these */
+    /* Who else lives in domain 0: gets the ports that are not the store's, and has a turn after it. */
+    void (*stray)(void *ctx, evtchn_port_t port);
+    uint64_t (*lodger)(void *ctx);
+    void *lodger_ctx;
+    uint16_t watch_path; /* of the domains' connections from now on; 0: the default */
     char text[XIDS_XSWIRE_PAYLOAD_MAX + 1];
 };
 
@@ -60,6 +66,9 @@ void world_wake(struct dom *d);
 void world_destroy(struct dom *d);
 /* Its process dies as by kill -9, and a new one, with nothing but a xenstore connection, takes its place. */
 void world_kill(struct dom *d);
+/* A connection of domain 0's; carries what there is from a client to it and back. */
+struct xids_xs_conn *world_connect(struct world *w);
+bool world_talk(struct world *w, struct xids_xs_conn *conn, struct xids_xs_client *xs);
 /* It was saved and restored as another domain: between the loop's suspend and its resume. */
 void world_move(struct dom *d, domid_t to);
 
