@@ -35,7 +35,7 @@ static struct {
     ino_t inode;     /* by which we see that somebody closed it behind our back */
     uint32_t cookie; /* of the lifeline */
     bool used;       /* something was opened under it */
-    struct area *areas;
+    struct area *areas, *spare;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER, .lifeline = -1};
 
 int xids_sim_result(int rc)
@@ -234,24 +234,61 @@ static int undo(const struct area *a)
     return xids_hv_unmap(&self.machine.hv, a->owner, a->id);
 }
 
+/*
+ * What is remembered of areas is what Linux's kernel remembers. So it lies beside the program's heap, which a program
+ * (or a benchmark of it) may measure, in blocks that are never given back. The lock is held.
+ */
+#define AREAS_BLOCK 256u
+
+static struct area *area_new(void)
+{
+    if (self.spare == NULL) {
+        struct area *block =
+            mmap(NULL, AREAS_BLOCK * sizeof(*block), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED)
+            return NULL;
+        for (size_t i = 0; i < AREAS_BLOCK; i++) {
+            block[i].next = self.spare;
+            self.spare = &block[i];
+        }
+    }
+    struct area *a = self.spare;
+    self.spare = a->next;
+    return a;
+}
+
+static void area_free(struct area *a)
+{
+    a->next = self.spare;
+    self.spare = a;
+}
+
 void *xids_sim_area_map(enum xids_sim_area_kind kind, uint32_t owner, uint32_t id, const uint32_t *frames,
                         uint32_t count, int prot, void *at)
 {
-    struct area *a = malloc(sizeof(*a));
-    void *area = a != NULL ? xids_sim_map_frames(&self.machine, at, frames, count, prot) : NULL;
+    void *area = xids_sim_map_frames(&self.machine, at, frames, count, prot);
     struct area made = {.at = area, .count = count, .owner = owner, .id = id, .kind = kind};
-    if (area == NULL) {
-        int err = errno;
+    struct area *a = NULL;
+    int err = errno;
+    if (area != NULL) {
+        (void)pthread_mutex_lock(&self.lock);
+        a = area_new();
+        if (a != NULL) {
+            *a = made;
+            a->next = self.areas;
+            self.areas = a;
+        } else {
+            err = errno;
+        }
+        (void)pthread_mutex_unlock(&self.lock);
+    }
+    if (a == NULL) {
+        if (area != NULL)
+            unmap_memory(area, count);
         (void)undo(&made);
-        free(a);
         errno = err;
         return NULL;
     }
-    *a = made;
-    (void)pthread_mutex_lock(&self.lock);
-    a->next = self.areas;
-    self.areas = a;
-    (void)pthread_mutex_unlock(&self.lock);
     return area;
 }
 
@@ -279,7 +316,9 @@ static int unmap_area(struct area *a, bool last)
     int rc = undo(a);
     if (last)
         (void)xids_sim_owner_close(a->owner, getpid());
-    free(a);
+    (void)pthread_mutex_lock(&self.lock);
+    area_free(a);
+    (void)pthread_mutex_unlock(&self.lock);
     return rc;
 }
 

@@ -13,7 +13,7 @@
 struct handle {
     struct xids_sim_machine *machine;
     uint32_t owner;
-    int fd; /* for xengnttab_fd and xengntshr_fd: a file of no use, opened when asked for; -1: not yet */
+    int fd; /* for xengnttab_fd and xengntshr_fd: a file of no use, but as with Linux each handle has one */
     pid_t opener;
 };
 
@@ -28,23 +28,20 @@ struct xengntshr_handle {
 static int handle_init(struct handle *h)
 {
     h->machine = xids_sim_process();
-    h->fd = -1;
     h->opener = getpid();
-    return h->machine != NULL ? xids_sim_owner_open(&h->owner) : -1;
+    h->fd = h->machine != NULL ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+    if (h->fd < 0)
+        return -1;
+    if (xids_sim_owner_open(&h->owner) == 0)
+        return 0;
+    (void)close(h->fd);
+    return -1;
 }
 
 static int handle_fini(struct handle *h)
 {
-    if (h->fd >= 0)
-        (void)close(h->fd);
+    (void)close(h->fd);
     return xids_sim_area_owner_close(h->owner, h->opener);
-}
-
-static int handle_fd(struct handle *h)
-{
-    if (h->fd < 0)
-        h->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return h->fd;
 }
 
 static struct xids_unmap_notify notification(uint32_t offset, evtchn_port_t port)
@@ -76,7 +73,7 @@ int xengnttab_close(xengnttab_handle *xgt)
 
 int xengnttab_fd(xengnttab_handle *xgt)
 {
-    return handle_fd(&xgt->h);
+    return xgt->h.fd;
 }
 
 int xengnttab_set_max_grants(xengnttab_handle *xgt, uint32_t nr_grants)
@@ -210,7 +207,7 @@ int xengntshr_close(xengntshr_handle *xgs)
 
 int xengntshr_fd(xengntshr_handle *xgs)
 {
-    return handle_fd(&xgs->h);
+    return xgs->h.fd;
 }
 
 static void *share(struct handle *h, uint32_t domid, uint32_t count, uint32_t *refs, int writable,
