@@ -68,10 +68,10 @@ static bool masked_here(const struct xenp_port *p)
     return (p->flags & XENP_PORT_MASKED) != 0 && (p->flags & XENP_PORT_TAKEN) == 0;
 }
 
-static void set_flags(struct xenp *x, struct xenp_port *p, uint32_t set, uint32_t clear)
+static void set_flags(struct xenp *x, struct xenp_port *p, unsigned int set, unsigned int clear)
 {
     x->masked -= masked_here(p);
-    p->flags = (p->flags & ~clear) | set;
+    p->flags = (uint16_t)((p->flags & ~clear) | set);
     x->masked += masked_here(p);
 }
 

@@ -19,7 +19,15 @@ struct xenp_shard {
     unsigned int pages;
 };
 
-struct xenp_share; /* pages that we share: where they are and in which shard */
+#define XENP_SHARDS_MAX (1u << 18)
+
+/* Pages that we share: where they are, how many and in which shard. A word, for there are many. */
+#define XENP_SHARE_PAGE_MAX 0xfffffffffu
+struct xenp_share {
+    uint64_t page : 36;     /* the address in pages: user space ends at 2^47, or 2^48 on arm64. 0: none */
+    uint64_t less_one : 10; /* count - 1 */
+    uint64_t shard : 18;
+};
 
 /* A port is masked either by the user or by being taken; the kernel knows only the latter. */
 enum xenp_port_flags {
@@ -32,7 +40,7 @@ enum xenp_port_flags {
 
 struct xenp_port {
     evtchn_port_t next; /* in the queue */
-    uint32_t flags;
+    uint16_t flags;
     domid_t remote; /* DOMID_INVALID: none, a virq */
 };
 
@@ -45,6 +53,7 @@ struct xenp {
     struct xenp_shard *shards;
     unsigned int shard_count;
     struct xenp_share *shares;
+    unsigned int share_slots, share_count; /* slots: a power of two, or 0 */
     struct xenp_port *ports;
     unsigned int port_count;              /* of the array */
     evtchn_port_t ready_head, ready_tail; /* 0: none */

@@ -5,23 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* The keys are our own addresses of pages: no guest chooses them, and uthash's own function is for strings. */
-static inline unsigned int hash_page(const void *key)
-{
-    uintptr_t page;
-    __builtin_memcpy(&page, key, sizeof(page));
-    return (unsigned int)(page / XIDS_PAGE_SIZE * 2654435761u >> 8);
-}
-#define HASH_FUNCTION(key, len, hash) (hash) = hash_page(key)
-#include <uthash.h>
-
 #define COPY_BATCH 32u
-
-struct xenp_share {
-    UT_hash_handle hh;
-    void *pages;
-    unsigned int count, shard;
-};
 
 static bool bad_count(unsigned int count)
 {
@@ -93,6 +77,63 @@ int xenp_grant_end(void *ctx, grant_ref_t ref)
 
 /* ---- shared pages ---- */
 
+/*
+ * What we share is found by its address: a hash with open addressing, a word for each. Thousands of channels have three
+ * each. The addresses are our own kernel's choice, no guest's.
+ */
+static unsigned int first_slot(const struct xenp *x, uint64_t page)
+{
+    return (unsigned int)((page * 0x9e3779b97f4a7c15u) >> 32) & (x->share_slots - 1u);
+}
+
+static uint64_t page_of(const void *pages)
+{
+    return (uintptr_t)pages / XIDS_PAGE_SIZE;
+}
+
+/* Where it is, or the free slot where it would be. There is one. */
+static struct xenp_share *share_slot(const struct xenp *x, uint64_t page)
+{
+    unsigned int at = first_slot(x, page);
+    while (x->shares[at].page != 0 && x->shares[at].page != page)
+        at = (at + 1u) & (x->share_slots - 1u);
+    return &x->shares[at];
+}
+
+/* Makes room for one more: a quarter of the slots stays free. */
+static int shares_grow(struct xenp *x)
+{
+    if ((x->share_count + 1u) * 4u <= x->share_slots * 3u)
+        return 0;
+    struct xenp_share *old = x->shares;
+    unsigned int slots = x->share_slots;
+    struct xenp_share *shares = calloc(slots != 0 ? slots * 2u : 64u, sizeof(*shares));
+    if (shares == NULL)
+        return -XEN_ENOMEM;
+    x->shares = shares;
+    x->share_slots = slots != 0 ? slots * 2u : 64u;
+    for (unsigned int i = 0; i < slots; i++)
+        if (old[i].page != 0)
+            *share_slot(x, old[i].page) = old[i];
+    free(old);
+    return 0;
+}
+
+/* Takes one out, and moves those up that stand behind it only because their own place was taken. */
+static void share_remove(struct xenp *x, struct xenp_share *share)
+{
+    unsigned int mask = x->share_slots - 1u, gap = (unsigned int)(share - x->shares);
+    for (unsigned int at = (gap + 1u) & mask; x->shares[at].page != 0; at = (at + 1u) & mask) {
+        unsigned int wanted = first_slot(x, x->shares[at].page);
+        if (((at - wanted) & mask) < ((at - gap) & mask))
+            continue;
+        x->shares[gap] = x->shares[at];
+        gap = at;
+    }
+    x->shares[gap] = (struct xenp_share){0};
+    x->share_count--;
+}
+
 /* Sets *shard to one with room for count pages, opened if need be. */
 static int find_shard(struct xenp *x, unsigned int *shard, unsigned int count)
 {
@@ -102,6 +143,8 @@ static int find_shard(struct xenp *x, unsigned int *shard, unsigned int count)
             return 0;
         }
     }
+    if (x->shard_count == XENP_SHARDS_MAX)
+        return -XEN_ENOSPC;
     struct xenp_shard *shards = realloc(x->shards, (x->shard_count + 1) * sizeof(*shards));
     if (shards == NULL)
         return -XEN_ENOMEM;
@@ -126,41 +169,40 @@ int xenp_share(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, unsign
         rc = find_shard(x, &shard, count);
     if (rc < 0)
         return rc;
-    struct xenp_share *s = malloc(sizeof(*s));
-    if (s == NULL)
-        return -XEN_ENOMEM;
+    rc = shares_grow(x);
+    if (rc < 0)
+        return rc;
     xengntshr_handle *handle = x->shards[shard].handle;
     int writable = (flags & XIDS_GRANT_READONLY) == 0;
+    void *at;
     if (notify == NULL)
-        s->pages = xengntshr_share_pages(handle, domid, (int)count, refs, writable);
+        at = xengntshr_share_pages(handle, domid, (int)count, refs, writable);
     else
-        s->pages =
-            xengntshr_share_page_notify(handle, domid, refs, writable, notify_offset(notify), notify_port(notify));
-    if (s->pages == NULL) {
-        rc = xenp_errno();
-        free(s);
-        return rc;
+        at = xengntshr_share_page_notify(handle, domid, refs, writable, notify_offset(notify), notify_port(notify));
+    if (at == NULL)
+        return xenp_errno();
+    if (page_of(at) > XENP_SHARE_PAGE_MAX) {
+        xengntshr_unshare(handle, at, count);
+        return -XEN_ENOMEM;
     }
-    s->count = count;
-    s->shard = shard;
+    *share_slot(x, page_of(at)) = (struct xenp_share){
+        .page = page_of(at) & XENP_SHARE_PAGE_MAX, .less_one = (count - 1u) & 0x3ffu, .shard = shard & 0x3ffffu};
+    x->share_count++;
     x->shards[shard].pages += count;
-    HASH_ADD_PTR(x->shares, pages, s);
-    *pages = s->pages;
+    *pages = at;
     return 0;
 }
 
 int xenp_unshare(void *ctx, void *pages, unsigned int count)
 {
     struct xenp *x = ctx;
-    struct xenp_share *s = NULL;
-    HASH_FIND_PTR(x->shares, &pages, s);
-    if (s == NULL || s->count != count)
+    struct xenp_share *s = x->share_slots != 0 ? share_slot(x, page_of(pages)) : NULL;
+    if (s == NULL || s->page == 0 || s->less_one + 1u != count || (uintptr_t)pages % XIDS_PAGE_SIZE != 0)
         return -XEN_EINVAL;
     struct xenp_shard *shard = &x->shards[s->shard];
     int rc = xengntshr_unshare(shard->handle, pages, count) < 0 ? xenp_errno() : 0;
     shard->pages -= count;
-    HASH_DEL(x->shares, s);
-    free(s);
+    share_remove(x, s);
     return rc;
 }
 
@@ -261,13 +303,13 @@ int xenp_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count)
 
 void xenp_memory_close(struct xenp *x)
 {
-    struct xenp_share *s, *next;
-    HASH_ITER(hh, x->shares, s, next)
-    {
-        HASH_DEL(x->shares, s);
-        xengntshr_unshare(x->shards[s->shard].handle, s->pages, s->count);
-        free(s);
+    for (unsigned int i = 0; i < x->share_slots; i++) {
+        const struct xenp_share *s = &x->shares[i];
+        if (s->page != 0)
+            xengntshr_unshare(x->shards[s->shard].handle, (void *)((uintptr_t)s->page * XIDS_PAGE_SIZE),
+                              s->less_one + 1u);
     }
+    free(x->shares);
     for (unsigned int i = 0; i < x->shard_count; i++)
         xengntshr_close(x->shards[i].handle);
     free(x->shards);

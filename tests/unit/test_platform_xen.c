@@ -76,6 +76,27 @@ START_TEST(shares_are_spread_over_files)
 }
 END_TEST
 
+START_TEST(each_of_many_shares_is_found)
+{
+    enum { SHARES = 1000 };
+    static void *at[SHARES];
+    unsigned int order = 7;
+    for (unsigned int round = 0; round < 2; round++) {
+        for (unsigned int i = 0; i < SHARES; i++) {
+            grant_ref_t refs[3];
+            ck_assert_int_eq(ops->share(ctx, &at[i], refs, 1, i % 3 + 1, 0, NULL), 0);
+        }
+        /* In an order that has nothing to do with the addresses: 7, 20, ... by a step that has no part of 1000. */
+        for (unsigned int i = 0; i < SHARES; i++, order = (order + 13) % SHARES) {
+            ck_assert_int_eq(ops->unshare(ctx, at[order], (order + 1) % 3 + 1), -XEN_EINVAL);
+            ck_assert_int_eq(ops->unshare(ctx, at[order], order % 3 + 1), 0);
+            ck_assert_int_eq(ops->unshare(ctx, at[order], order % 3 + 1), -XEN_EINVAL);
+        }
+        ck_assert_int_eq(fakes.shared_pages, 0);
+    }
+}
+END_TEST
+
 START_TEST(a_big_share_has_a_file_of_its_own)
 {
     void *big, *small;
@@ -352,6 +373,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, closing_nothing_is_allowed);
     tcase_add_test(t, pages_of_our_own_cannot_be_granted);
     tcase_add_test(t, shares_are_spread_over_files);
+    tcase_add_test(t, each_of_many_shares_is_found);
     tcase_add_test(t, a_big_share_has_a_file_of_its_own);
     tcase_add_loop_test(t, a_share_that_fails_tells_why_and_leaves_nothing, 0, 2);
     tcase_add_test(t, a_notification_is_passed_on_with_all_ones_for_what_is_left_out);
