@@ -5,18 +5,18 @@
 
 #include <xids/vchan_open.h>
 
+/* Small, for a program may have thousands. The channel lies behind it, in the same allocation. */
 struct xids_vchan_link {
     struct xids_vchan *ch;
     struct xids_xs *xs;
     char *path;
+    unsigned int looks;   /* server: since the last client */
+    unsigned int missing; /* client: how many looks since the last that found the server's port have not */
     /* Server: the part of the path that was there before, in bytes; folders beyond it are ours to remove. */
-    size_t found;
+    uint16_t found;
     bool published;
-    unsigned int looks; /* server: since the last client */
-    /* Client: whether a look after the connection found the server's port, and how many since have not. */
-    bool seen;
+    bool seen;  /* client: a look after the connection found the server's port */
     bool asked; /* a look is under way */
-    unsigned int missing;
 };
 
 /* Without a path, which open_connect.c finds. NULL: no memory. */

@@ -3,6 +3,7 @@
 #include "vchan/internal.h"
 #include "vchan/open_internal.h"
 
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,20 +44,20 @@ void xids_link_free_(struct xids_vchan_link *link)
 {
     if (link == NULL)
         return;
-    free(link->ch);
     free(link->path);
     free(link);
 }
 
 struct xids_vchan_link *xids_link_new_(struct xids_xs *xs, const char *path)
 {
-    struct xids_vchan_link *link = calloc(1, sizeof(*link));
+    const size_t align = alignof(max_align_t), behind = (sizeof(struct xids_vchan_link) + align - 1u) / align * align;
+    struct xids_vchan_link *link = calloc(1, behind + xids_vchan_size());
     if (link == NULL)
         return NULL;
     link->xs = xs;
-    link->ch = calloc(1, xids_vchan_size());
+    link->ch = (void *)((char *)link + behind);
     link->path = path != NULL ? strdup(path) : NULL;
-    if (link->ch != NULL && (path == NULL || link->path != NULL))
+    if (path == NULL || link->path != NULL)
         return link;
     xids_link_free_(link);
     return NULL;
@@ -144,7 +145,8 @@ int xids_vchan_listen(struct xids_vchan_link **result, const struct xids_platfor
         xids_link_free_(link);
         return rc;
     }
-    link->found = existing(xs, path);
+    /* The store takes no path of such a length that this would cut it. */
+    link->found = (uint16_t)existing(xs, path);
     link->published = true;
     /* The port says that all is there: it goes first and comes last, so that no client mixes an old and a new number.
      */

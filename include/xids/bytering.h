@@ -39,7 +39,7 @@ struct xids_bytering {
     uint32_t own;       /* our index, private: the writer's producer, the reader's consumer */
     uint32_t published; /* our index as last stored to the page */
     uint32_t peer;      /* the peer's index as last read and found possible */
-    int error;          /* 0, or -XEN_EBADMSG */
+    int16_t error;      /* 0, or -XEN_EBADMSG */
     bool writer;
 };
 
