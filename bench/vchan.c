@@ -13,6 +13,7 @@
 
 #include "bench/bench.h"
 #include "bench/vchan_end.h"
+#include "bench/vchan_idle.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -272,6 +273,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "end") == 0)
         return end_main();
+    if (argc > 1 && strcmp(argv[1], "idle") == 0)
+        return idle_main(argc, argv);
     ssize_t len = readlink("/proc/self/exe", stage.self, sizeof(stage.self) - 1);
     if (argc != 4 || len <= 0) {
         (void)fprintf(stderr, "bench vchan: bench/vchan.sh runs this\n");
@@ -307,5 +310,9 @@ int main(int argc, char **argv)
             (struct load){.ring_order = 16, .message = 64, .messages = 5000, .pingpong = true}, true);
     compare(bench, "syscalls-per-msg", "calls", BENCH_LOWER,
             (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .calls = true}, false);
-    return bench_close(bench);
+    /* In domain 0, which may have as many nodes in the store as it likes. */
+    const struct idle_stage idle = {stage.sim, stage.self, {stage.domain[0], "0"}, {stage.cpu[0], stage.cpu[1]}};
+    bool good = idle_cases(bench, &idle);
+    int status = bench_close(bench);
+    return good ? status : EXIT_FAILURE;
 }

@@ -24,7 +24,7 @@ trap 'exit 1' HUP INT TERM
 "$sim" up >/dev/null || exit 1
 server=$("$sim" domain create --name server) && client=$("$sim" domain create --name client) || exit 1
 "$sim" exec -- "$XIDS_BUILDDIR/xids-xenstored" --foreground >"$sim_work/store.log" 2>&1 </dev/null &
-for domain in "$server" "$client"; do
+for domain in 0 "$server" "$client"; do
     eventually "$sim" domain introduce "$domain" || { cat "$sim_work/store.log" >&2; exit 1; }
 done
 # In the background: a shell hears of signals only while it waits.
