@@ -76,7 +76,7 @@ static void store_failed(struct xids_vchan_meet *m, int rc, uint64_t now)
 static void bury(struct xids_vchan_meet *m)
 {
     bool held = xids_vchan_give_back_(&m->ch);
-    m->have = m->leaving = m->current = false;
+    m->have = m->resting = m->leaving = m->current = false;
     if (held && ++m->held > XIDS_VCHAN_MEET_HELD) {
         m->stopped = true;
         refuse(m, -XEN_EBUSY, "the client keeps the pages of too many channels");
@@ -97,20 +97,9 @@ static bool reoffer(struct xids_vchan_meet *m)
     return xids_vchan_look_out_(&m->ch) == (int)m->ch.out.at.size && xids_vchan_reoffer(&m->ch) == 0;
 }
 
-static void end_channel(struct xids_vchan_meet *m, uint64_t now)
+/* Gives up the channel; another attempt follows. */
+static void retire(struct xids_vchan_meet *m, uint64_t now)
 {
-    int rc = m->dropped ? m->drop_rc : xids_vchan_error(&m->ch);
-    const char *reason = m->dropped ? m->drop_reason : rc != 0 ? xids_vchan_reason(&m->ch) : "the peer has closed";
-    bool known = m->opened, again = m->server && known && !m->dropped && rc == 0;
-    if (known && now - m->opened_at >= XIDS_VCHAN_MEET_RETRY_MAX)
-        m->pause = XIDS_VCHAN_MEET_RETRY_MIN;
-    if (m->dropped && later(now, m->drop_delay) > m->not_before)
-        m->not_before = later(now, m->drop_delay);
-    tell_closed(m, rc, reason);
-    if (again && reoffer(m))
-        return;
-    if (!known && rc < 0)
-        refuse(m, rc, reason);
     try_later(m, now);
     xids_meet_hush_(m);
     if (!m->server) {
@@ -123,6 +112,55 @@ static void end_channel(struct xids_vchan_meet *m, uint64_t now)
     xids_vchan_leave_(&m->ch);
     m->leaving = true;
     m->linger_until = later(now, XIDS_VCHAN_MEET_LINGER);
+}
+
+/*
+ * Server: when the next client may come. At once, unless one that comes and leaves in a loop keeps us busy: then later
+ * each time. Who comes meanwhile waits, with what it has written.
+ */
+static void rest(struct xids_vchan_meet *m, uint64_t now)
+{
+    m->resting = true;
+    m->rest_until = now;
+    if (++m->quick <= XIDS_VCHAN_MEET_QUICK)
+        return;
+    m->rest_until = later(now, m->pause);
+    m->pause = earlier(m->pause * 2u, XIDS_VCHAN_MEET_RETRY_MAX);
+}
+
+static void end_rest(struct xids_vchan_meet *m, uint64_t now)
+{
+    m->resting = false;
+    if (!reoffer(m))
+        retire(m, now);
+    else
+        m->look = true;
+}
+
+static void end_channel(struct xids_vchan_meet *m, uint64_t now)
+{
+    int rc = m->dropped ? m->drop_rc : xids_vchan_error(&m->ch);
+    const char *reason = m->dropped ? m->drop_reason : rc != 0 ? xids_vchan_reason(&m->ch) : "the peer has closed";
+    bool known = m->opened, again = m->server && known && !m->dropped && rc == 0;
+    if (known && now - m->opened_at >= XIDS_VCHAN_MEET_RETRY_MAX) {
+        m->pause = XIDS_VCHAN_MEET_RETRY_MIN;
+        m->quick = 0;
+    }
+    /* What a dead domain kept mapped it keeps no more. */
+    if (!m->dropped && rc == -XEN_ENODEV)
+        m->held = 0;
+    if (m->dropped && later(now, m->drop_delay) > m->not_before)
+        m->not_before = later(now, m->drop_delay);
+    tell_closed(m, rc, reason);
+    if (!known && rc < 0)
+        refuse(m, rc, reason);
+    if (!again) {
+        retire(m, now);
+        return;
+    }
+    rest(m, now);
+    if (m->rest_until <= now)
+        end_rest(m, now);
 }
 
 /* ---- a channel that is there ---- */
@@ -164,6 +202,13 @@ static void step_channel(struct xids_vchan_meet *m, uint64_t now)
         if (now >= m->linger_until || xids_vchan_unbound_(&m->ch))
             bury(m);
         return;
+    }
+    if (m->resting) {
+        if (now < m->rest_until)
+            return;
+        end_rest(m, now);
+        if (!m->have || m->leaving)
+            return;
     }
     if (m->opened && now >= m->look_at) {
         m->look_at = later(now, XIDS_VCHAN_MEET_LOOK);
@@ -342,6 +387,8 @@ static uint64_t next_step(const struct xids_vchan_meet *m, uint64_t now)
         return 0;
     if (m->leaving)
         at = earlier(at, earlier(later(now, LINGER_LOOK), m->linger_until));
+    else if (m->resting)
+        at = earlier(at, m->rest_until);
     else if (m->have && (m->look || m->dropped))
         at = 0;
     else if (m->have && m->opened)
@@ -383,7 +430,7 @@ static void drop_all(struct xids_vchan_meet *m)
     if (!m->leaving)
         xids_vchan_leave_(&m->ch);
     (void)xids_vchan_give_back_(&m->ch);
-    m->have = m->leaving = m->current = false;
+    m->have = m->resting = m->leaving = m->current = false;
 }
 
 static void part_suspend(void *ctx)
@@ -399,7 +446,8 @@ static void begin(struct xids_vchan_meet *m)
     m->suspended = m->stopped = m->changed = m->look = m->dropped = false;
     m->not_before = m->retry_at = 0;
     m->pause = XIDS_VCHAN_MEET_RETRY_MIN;
-    m->held = 0;
+    m->held = m->quick = 0;
+    m->resting = false;
     m->told = 0;
 }
 

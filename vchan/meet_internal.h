@@ -46,14 +46,16 @@ struct xids_vchan_meet {
     uint64_t serve_at;                /* when serve wants to be called */
     uint64_t look_at;                 /* when to look after the peer's domain */
     uint64_t permit_at, permit_pause; /* server: when to give the permissions again, and how long after the last time */
+    uint64_t rest_until;              /* server: no reoffer before this */
     uint64_t linger_until;
     uint64_t drop_delay;
     struct meet_answer answers[MEET_ANSWERS];
     enum meet_talk talk;
     unsigned int left_order, right_order, flags;
     unsigned int held;
-    uint32_t watch; /* 0: none */
-    int told;       /* the last refusal */
+    unsigned int quick; /* server: clients that stayed for a short time only, one after the other */
+    uint32_t watch;     /* 0: none */
+    int told;           /* the last refusal */
     int drop_rc;
     domid_t remote;
     bool server;
@@ -63,6 +65,7 @@ struct xids_vchan_meet {
     bool have;      /* there is a channel: */
     bool opened;    /*   the owner was told */
     bool dropped;   /*   and wants it closed */
+    bool resting;   /*   server: the client has left, and the next has to wait */
     bool leaving;   /*   the peer has time to unmap, until linger_until */
     bool look;      /*   serve is to be called */
     bool changed;   /* the store has news */

@@ -45,9 +45,13 @@ XIDS_BEGIN_DECLS
 
 /*
  * Server: of how many channels a client may keep the pages mapped although they were given up (the platform keeps such
- * pages aside). One more, and there is no other channel until the domain is suspended and resumed.
+ * pages aside). One more, and there is no other channel until the domain is suspended and resumed. The death of the
+ * client's domain, when it is noticed, frees all.
  */
 #define XIDS_VCHAN_MEET_HELD 8u
+
+/* Server: so many clients may stay for a short time only, and the next one's turn is at once; then it has to wait. */
+#define XIDS_VCHAN_MEET_QUICK 8u
 
 struct xids_vchan_meet;
 

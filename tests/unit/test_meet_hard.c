@@ -341,6 +341,35 @@ START_TEST(a_peer_that_always_closes_is_met_more_and_more_rarely)
 }
 END_TEST
 
+static bool client_is_open(void *ctx)
+{
+    const struct end *e = ctx;
+    return e->opened > e->closed;
+}
+
+/* By the client's own doing, which the server can only bear. */
+START_TEST(a_client_that_comes_and_goes_all_the_time_is_served_more_and_more_rarely)
+{
+    up((uint64_t)_i);
+    end_begin(s);
+    world_run(&w, SECOND);
+    uint64_t until = xids_model_now(w.m) + 100 * SECOND;
+    while (xids_model_now(w.m) < until) {
+        end_begin(c);
+        (void)world_until(&w, client_is_open, c, SECOND);
+        /* The server must have seen it. */
+        world_run(&w, SECOND / 1000);
+        end_end(c);
+        world_run(&w, SECOND / 1000);
+    }
+    ck_assert_uint_ge(s->opened, 9);
+    ck_assert_uint_le(s->opened, 40);
+    end_begin(c);
+    meets("one that stays", 0);
+    down();
+}
+END_TEST
+
 #define KEPT_MAX 20u
 
 START_TEST(pages_that_clients_keep_are_bounded)
@@ -400,6 +429,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_store_that_changes_all_the_time_costs_a_bounded_share);
     tcase_add_loop_test(t, a_broken_connection_to_the_store_is_no_reason_to_hurry, 0, 3);
     tcase_add_loop_test(t, a_peer_that_always_closes_is_met_more_and_more_rarely, 0, 3);
+    tcase_add_loop_test(t, a_client_that_comes_and_goes_all_the_time_is_served_more_and_more_rarely, 0, 3);
     tcase_add_loop_test(t, pages_that_clients_keep_are_bounded, 0, 3);
     suite_add_tcase(suite, t);
     return suite;
