@@ -16,7 +16,8 @@ struct fakes {
     int fail_after; /* calls that still succeed before */
     int open;       /* handles */
     int shares;     /* gntshr handles opened in all */
-    int shared_pages, mapped, ports, unmasks, unbinds;
+    int shared_pages, mapped, ports, unmasks, unbinds, notified;
+    void *foreign;          /* what mapping one page gives, the test's own; NULL: an empty page */
     uint32_t notify_offset; /* of the last call with a notification */
     evtchn_port_t notify_port;
     int prot, writable;
