@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <unistd.h>
 #include <xenstore.h>
 
 #define PATH "data/vchan/faults"
@@ -66,10 +67,12 @@ static void arrive(struct libxenvchan *v, uint32_t n)
 
 static void init_fails_whole(void)
 {
-    /* The simulator's connection is there by then, and nothing else can be opened. */
+    /* The simulator's connection is there by then; of two handles that a server needs the second cannot be opened. */
     xengntshr_handle *first = xengntshr_open(NULL, 0);
-    const struct rlimit none = {0, 0};
-    must(first != NULL && setrlimit(RLIMIT_NOFILE, &none) == 0, "the limit can be set");
+    int next = dup(STDERR_FILENO);
+    const struct rlimit one = {(rlim_t)next + 1, (rlim_t)next + 1};
+    must(first != NULL && next >= 0 && close(next) == 0, "there are descriptors");
+    must(setrlimit(RLIMIT_NOFILE, &one) == 0, "the limit can be set");
     errno = 0;
     struct libxenvchan *v = libxenvchan_server_init(NULL, domid, PATH, RING, RING);
     must(v == NULL && errno == EMFILE, "a server without descriptors is refused with the reason");
