@@ -76,6 +76,7 @@ struct xids_vchan {
     bool reoffered;  /* server: a live byte of 0 is from the client before */
     bool after_lost; /* and one of 1 too, until an event channel is bound again */
     bool wipe_in, wipe_out;
+    bool woken; /* the event that ended a blocking call's sleep is not taken yet */
     bool returns; /* the owner looks at the live byte: a peer that left can be followed by another without a reoffer */
 };
 

@@ -10,14 +10,17 @@
 /* How many events are taken before the deadline is looked at again: a peer can send them without end. */
 #define EVENTS_AT_ONCE 64
 
-/* Sleeps until an event, or limit; gives ours to the channel. 1: an event came; 0: none; or an error. */
-static int nap(struct xids_vchan *ch, uint64_t limit)
+/*
+ * Takes the event that ended the last sleep, and gives ours to the channel. Before the next sleep, not right after the
+ * one it ended: a peer that waits for our answer need not wait for these calls, and runs while we make them. As long as
+ * an event is not taken its port is masked, and the next one is remembered (platform.h).
+ */
+static int take(struct xids_vchan *ch)
 {
     const struct xids_platform *platform = ch->platform;
     void *ctx = platform->ctx;
-    int rc = platform->ops->wait(ctx, limit);
-    if (rc <= 0)
-        return rc;
+    int rc = 0;
+    ch->woken = false;
     for (int i = 0; i < EVENTS_AT_ONCE && (rc = platform->ops->evtchn_pending(ctx)) > 0; i++) {
         if ((evtchn_port_t)rc == ch->port) {
             (void)xids_vchan_event(ch);
@@ -41,15 +44,19 @@ static void look_after(struct xids_vchan *ch)
 /* Sleeps once, at most to the deadline. 1: look again; 0: the deadline has come; or an error. */
 static int sleep_once(struct xids_vchan *ch, uint64_t deadline)
 {
-    uint64_t now = ch->platform->ops->now(ch->platform->ctx);
+    const struct xids_platform *platform = ch->platform;
+    if (ch->woken)
+        return take(ch);
+    uint64_t now = platform->ops->now(platform->ctx);
     if (now >= deadline)
         return 0;
     uint64_t limit = deadline - now > LOOK_AFTER ? now + LOOK_AFTER : deadline;
-    int rc = nap(ch, limit);
-    if (rc == 1)
-        xids_vchan_slept_(ch, ch->platform->ops->now(ch->platform->ctx) - now);
-    else if (rc == 0)
+    int rc = platform->ops->wait(platform->ctx, limit);
+    ch->woken = rc == 1;
+    if (rc == 0)
         look_after(ch);
+    else if (rc == 1 && ch->pace.limit != 0)
+        xids_vchan_slept_(ch, platform->ops->now(platform->ctx) - now);
     return rc < 0 ? rc : 1;
 }
 
@@ -74,6 +81,11 @@ int xids_vchan_wait(struct xids_vchan *ch, uint32_t want_read, uint32_t want_wri
             return rc;
         rc = sleep_once(ch, deadline);
         if (rc <= 0)
+            return rc;
+        /* What we were woken for is there: no need to spin or arm for it, nor to take back a request that was served.
+         */
+        rc = xids_vchan_ready_(ch, want_read, want_write);
+        if (rc != 0)
             return rc;
     }
 }

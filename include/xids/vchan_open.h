@@ -81,7 +81,8 @@ enum xids_vchan_state xids_vchan_link_check(struct xids_vchan_link *link);
 void xids_vchan_unlink(struct xids_vchan_link *link);
 
 /* ---- blocking ----
- * For programs with one channel per platform: events of other ports are taken and forgotten. deadline: on the
+ * For programs with one channel per platform: events of other ports are taken and forgotten, and the event that ended a
+ * sleep is left pending until the next sleep, so that the peer gets its answer first. deadline: on the
  * platform's clock (ns); UINT64_MAX: never. A peer whose whole domain dies is noticed within a second or so.
  */
 
