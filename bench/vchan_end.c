@@ -55,6 +55,8 @@ static void open_ours(struct end *e, const char *path)
                        : xids_vchan_connect(&e->link, e->platform, e->xs, remote, path, XIDS_VCHAN_BATCH, -1);
     must(rc == 0, "meeting through xids");
     e->ours = xids_vchan_of(e->link);
+    if (d->load.asleep)
+        xids_vchan_set_spin(e->ours, 0);
     must(!d->server || xids_vchan_wait_client(e->ours, UINT64_MAX) == 1, "the client's coming");
 }
 

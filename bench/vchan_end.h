@@ -18,6 +18,8 @@ struct load {
     uint64_t messages;
     bool packets;  /* messages are received one by one; else as many bytes as there are */
     bool pingpong; /* each message is sent back */
+    bool asleep;   /* nobody spins: each end sleeps until the other wakes it */
+    bool one_cpu;  /* both ends on one CPU */
     bool calls;    /* the figure is system calls per message */
     bool verify;   /* every byte is another, and both ends sum up what they see */
 };
