@@ -173,7 +173,12 @@ static void ends(struct list *l, struct vchan_case c)
         }
         end_at(l, c, AFTER_CLOSE, 0);
     }
-    end_at_steps(l, c, AT_CONNECT, 160, 11);
+    /*
+     * libxenvchan's client tries the numbers of a dead server while the next one makes its pages with the same ones, and
+     * finds a list of grants with zeros: the consoles of other domains, which domain 0 may map on the real Xen.
+     */
+    if (!slow(l) || !c.server_ends || c.client != LIBXENVCHAN)
+        end_at_steps(l, c, AT_CONNECT, 160, 11);
     end_at_steps(l, c, AT_WRITE, 400, 29);
     end_at_steps(l, c, AT_READ, 300, 37);
     end_at_steps(l, c, AT_CLOSE, 60, 7);

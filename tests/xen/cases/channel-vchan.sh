@@ -143,6 +143,38 @@ case_vchan_libxenvchan() {
     done
 }
 
+# ---- the matrix ----
+
+# matrix SERVER CLIENT SECONDS SET [SLOT SLOTS]: both sides of tests/interop/vchan_matrix in these places. What a side says is
+# long, so it stays where it runs, but for what went wrong.
+matrix() {
+    local path sides=(server client) places=("$1" "$2") ids=() i side status=0 text pairs
+    path=/local/domain/$(agent_domid "$1")/data/m
+    for i in 0 1; do
+        side=${sides[i]}
+        agent_start "ids[$i]" "${places[i]}" "XIDS_MATRIX_SECONDS=$((20 * slower)) vchan_matrix $side $(agent_domid "${places[1 - i]}") $path ${*:4} >/run/matrix.$side; s=\$?; grep -v ^ok /run/matrix.$side | head -n 20; echo \$(grep -c ^ok /run/matrix.$side) pairs; rm /run/matrix.$side; (exit \$s)" || return 1
+    done
+    for i in 0 1; do
+        text=$(agent_end "${ids[i]}" "${places[i]}" "$3") || status=1
+        [ $status -eq 0 ] || echo "the ${sides[i]}s in ${places[i]}: $text"
+        pairs=${text##*$'\n'}
+    done
+    # Who kills a server leaves what that had published.
+    ! xenstore-exists "$path" || xenstore-rm "$path"
+    echo "@ servers in $1, clients in $2: $pairs"
+    return $status
+}
+
+xen_case vchan-matrix quick 120 xids "a choice of the vchan matrix between dom0 and a guest, with libxenvchan: close and kill -9 at any point"
+case_vchan_matrix() {
+    agent_guest one pvh && matrix one dom0 60 xen 0 16 && matrix dom0 one 60 xen 7 16
+}
+
+xen_case vchan-matrix-all all 900 xids "the vchan matrix between dom0 and a guest, with libxenvchan, either as server"
+case_vchan_matrix_all() {
+    agent_guest one pvh && matrix one dom0 400 xen && matrix dom0 one 400 xen
+}
+
 # ---- unikernels ----
 
 # echo_guest NAME OPTIONS: the unikernel vchan-echo. Prints its domid.
