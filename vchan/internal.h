@@ -76,9 +76,19 @@ struct xids_vchan {
     bool reoffered;  /* server: a live byte of 0 is from the client before */
     bool after_lost; /* and one of 1 too, until an event channel is bound again */
     bool wipe_in, wipe_out;
-    bool woken; /* the event that ended a blocking call's sleep is not taken yet */
+    bool woken;   /* the event that ended a blocking call's sleep is not taken yet */
     bool returns; /* the owner looks at the live byte: a peer that left can be followed by another without a reoffer */
 };
+
+/*
+ * The bytes of a batch. A quarter of the ring: the peer works on one part while we fill the next, and what is measured
+ * falls off with fewer parts (large messages) and with more (small rings, where publishing costs more than the copy).
+ * Of a large ring less: publishing costs nothing beside copying 32 KiB, and the peer finds them in the cache.
+ */
+static inline uint32_t xids_vchan_batch_(const struct xids_bytering *r)
+{
+    return r->at.size / 4u < 32768u ? r->at.size / 4u : 32768u;
+}
 
 /* Breaks the channel; the first reason stays. Returns error. */
 int xids_vchan_fail_(struct xids_vchan *ch, int error, const char *reason);

@@ -3,7 +3,6 @@
 #include "vchan/internal.h"
 
 #define FLAGS_ALL ((unsigned int)XIDS_VCHAN_BATCH | (unsigned int)XIDS_VCHAN_WIPE)
-#define BATCH_MAX 32768u
 #define RING_PAGES_MAX (1u << (XIDS_VCHAN_ORDER_MAX - VCHAN_ORDER_PAGE))
 
 size_t xids_vchan_size(void)
@@ -54,16 +53,6 @@ static struct xids_bytering_layout layout(const struct xids_vchan *ch, uint8_t X
     };
 }
 
-/*
- * An eighth: the peer works on one part while we fill the next, and eight publications a round cost nothing. Of a large
- * ring less: publishing costs nothing beside copying 32 KiB either, and the peer starts while they are still in the
- * cache.
- */
-static uint32_t batch_of(uint32_t size)
-{
-    return size / 8u < BATCH_MAX ? size / 8u : BATCH_MAX;
-}
-
 /* Both sides: the rings over pages that are shared or mapped by now, and the bytes of the page that this side uses. */
 static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int right_order, unsigned int flags)
 {
@@ -83,8 +72,8 @@ static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int r
     ch->asked = ch->page + (server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
     xids_vchan_set_spin(ch, XIDS_VCHAN_SPIN);
     bool batch = (flags & XIDS_VCHAN_BATCH) != 0;
-    ch->in_batch = batch ? batch_of(ch->in.at.size) : 1u;
-    ch->out_batch = batch ? batch_of(ch->out.at.size) : 1u;
+    ch->in_batch = batch ? xids_vchan_batch_(&ch->in) : 1u;
+    ch->out_batch = batch ? xids_vchan_batch_(&ch->out) : 1u;
     return 0;
 }
 

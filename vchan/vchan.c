@@ -131,20 +131,34 @@ static void took(struct xids_vchan *ch, uint32_t n)
         (void)kick(ch, VCHAN_NOTIFY_READ);
 }
 
+/*
+ * Both copy len bytes, which are known to be there or to fit, in pieces of a batch: the peer copies one while we do the
+ * next, where it would wait for the whole ring to go to and fro.
+ */
 static int copy_out(struct xids_vchan *ch, void *data, uint32_t len)
 {
-    int n = xids_bytering_read(&ch->in, data, len);
-    if (n > 0)
-        took(ch, (uint32_t)n);
-    return n;
+    uint32_t piece = xids_vchan_batch_(&ch->in);
+    for (uint32_t done = 0, n; done < len; done += n) {
+        n = len - done < piece ? len - done : piece;
+        int rc = xids_bytering_read(&ch->in, (uint8_t *)data + done, n);
+        if (rc < 0)
+            return rc;
+        took(ch, n);
+    }
+    return (int)len;
 }
 
 static int copy_in(struct xids_vchan *ch, const void *data, uint32_t len)
 {
-    int n = xids_bytering_write(&ch->out, data, len);
-    if (n > 0)
+    uint32_t piece = xids_vchan_batch_(&ch->out);
+    for (uint32_t done = 0, n; done < len; done += n) {
+        n = len - done < piece ? len - done : piece;
+        int rc = xids_bytering_write(&ch->out, (const uint8_t *)data + done, n);
+        if (rc < 0)
+            return rc;
         wrote(ch);
-    return n;
+    }
+    return (int)len;
 }
 
 int xids_vchan_read(struct xids_vchan *ch, void *data, uint32_t len)

@@ -46,7 +46,7 @@ XIDS_BEGIN_DECLS
 
 enum xids_vchan_flags {
     /*
-     * Writes and reads are published in batches: when an eighth of the ring (32 KiB at most) has gathered, when the
+     * Writes and reads are published in batches: when a quarter of the ring (32 KiB at most) has gathered, when the
      * peer asked to be woken, and in flush and arm. Meant for small messages. Who sets it must call arm or flush before
      * he turns to anything else; without it every call publishes at once.
      */
