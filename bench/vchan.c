@@ -2,7 +2,7 @@
 /*
  * The vchan suite: xids against the real libxenvchan, between two domains of the simulator, over the same drop-in
  * libraries of Xen, with the same processes, CPUs, rings and messages; pipes, unix sockets and memcpy show where the
- * floor is.
+ * floor is, and a bare ring what the machine itself gives to two CPUs.
  *
  * usage: bench-vchan XIDS-SIM SERVER CLIENT      (domains; bench/vchan.sh makes them)
  *
@@ -12,6 +12,7 @@
 #include "config.h"
 
 #include "bench/bench.h"
+#include "bench/vchan_bare.h"
 #include "bench/vchan_end.h"
 #include "bench/vchan_idle.h"
 
@@ -116,10 +117,15 @@ static bool finish(struct process *p, bool good)
 /* ---- one measurement ---- */
 
 /* fds: what the server reads, what the client writes, and the other way. */
-static bool make_floor(int fds[4], enum kind kind)
+static bool make_floor(int fds[4], enum kind kind, const struct load *l)
 {
     if (kind == PIPE)
         return make_pipe(fds) && make_pipe(fds + 2);
+    if (kind == BARE) {
+        for (int i = 0; i < 4; i += 2)
+            fds[i] = i == 0 ? lift(bare_make(l->ring_order)) : lift(dup(fds[0]));
+        return fds[0] >= 0 && fds[2] >= 0;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
         return false;
     fds[0] = lift(fds[0]);
@@ -159,7 +165,7 @@ static double measure(const struct load *l, enum kind kind)
     struct process p[2] = {{.pid = -1}, {.pid = -1}};
     struct outcome outcome[2];
     memset(outcome, 0, sizeof(outcome));
-    bool good = kind == OURS || kind == LIBXENVCHAN || make_floor(fds, kind);
+    bool good = kind == OURS || kind == LIBXENVCHAN || make_floor(fds, kind, l);
     serial++;
     for (int i = 1; i >= 0; i--) {
         struct duty duty;
@@ -234,24 +240,38 @@ static double run_memcpy(void *ctx)
     return figure(l, seconds, 0);
 }
 
+/* Which further peers a case has. */
+enum floors { SLEEPING = 1, MEMCPY = 2, BARE_RING = 4 };
+
 static void compare(struct bench *bench, const char *name, const char *unit, enum bench_better better, struct load l,
-                    bool floors)
+                    unsigned int floors)
 {
     static const struct {
         const char *name;
         enum kind kind;
-    } kinds[] = {{"self", OURS}, {"libxenvchan", LIBXENVCHAN}, {"pipe", PIPE}, {"unix-socket", UNIX_SOCKET}};
-    struct contender contenders[4];
-    struct bench_side sides[5];
+        unsigned int floor; /* 0: always */
+    } kinds[] = {
+        {"self", OURS, 0},
+        {"libxenvchan", LIBXENVCHAN, 0},
+        {"pipe", PIPE, SLEEPING},
+        {"unix-socket", UNIX_SOCKET, SLEEPING},
+        {"bare-ring", BARE, BARE_RING},
+    };
+    struct contender contenders[sizeof(kinds) / sizeof(kinds[0])];
+    struct bench_side sides[sizeof(kinds) / sizeof(kinds[0]) + 1];
+    size_t n = 0;
     uint32_t short_run = (uint32_t)(l.messages / 50 + 1);
     if (bench_quick(bench))
         l.messages = short_run;
-    for (size_t i = 0; i < 4; i++) {
-        contenders[i] = (struct contender){.load = l, .kind = kinds[i].kind, .short_run = short_run};
-        sides[i] = (struct bench_side){kinds[i].name, run, &contenders[i]};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].floor != 0 && (floors & kinds[i].floor) == 0)
+            continue;
+        contenders[n] = (struct contender){.load = l, .kind = kinds[i].kind, .short_run = short_run};
+        sides[n] = (struct bench_side){kinds[i].name, run, &contenders[n]};
+        n++;
     }
-    sides[4] = (struct bench_side){"memcpy", run_memcpy, &contenders[0]};
-    size_t n = !floors ? 2 : l.pingpong ? 4 : 5;
+    if ((floors & MEMCPY) != 0)
+        sides[n++] = (struct bench_side){"memcpy", run_memcpy, &contenders[0]};
     (void)bench_compare(bench, name, unit, better, ROUNDS, sides, n);
 }
 
@@ -291,32 +311,33 @@ int main(int argc, char **argv)
     struct bench *bench = bench_open("vchan");
     if (bench == NULL)
         return EXIT_FAILURE;
+    const unsigned int all = SLEEPING | MEMCPY | BARE_RING;
     const struct load msg16 = {.ring_order = 16, .message = 16, .messages = 200000, .packets = true};
-    compare(bench, "msg16", "Mmsg/s", BENCH_HIGHER, msg16, true);
+    compare(bench, "msg16", "Mmsg/s", BENCH_HIGHER, msg16, all);
     const struct {
         const char *name;
         struct load load;
-        bool floors;
+        unsigned int floors;
     } streams[] = {
-        {"ring4k-msg4k", {.ring_order = 12, .message = 4096, .messages = 10000}, false},
-        {"ring64k-msg4k", {.ring_order = 16, .message = 4096, .messages = 50000}, true},
-        {"ring64k-msg64k", {.ring_order = 16, .message = 65536, .messages = 5000}, false},
-        {"ring1m-msg4k", {.ring_order = 20, .message = 4096, .messages = 100000}, true},
-        {"ring1m-msg64k", {.ring_order = 20, .message = 65536, .messages = 10000}, false},
+        {"ring4k-msg4k", {.ring_order = 12, .message = 4096, .messages = 10000}, BARE_RING},
+        {"ring64k-msg4k", {.ring_order = 16, .message = 4096, .messages = 50000}, all},
+        {"ring64k-msg64k", {.ring_order = 16, .message = 65536, .messages = 5000}, BARE_RING},
+        {"ring1m-msg4k", {.ring_order = 20, .message = 4096, .messages = 100000}, all},
+        {"ring1m-msg64k", {.ring_order = 20, .message = 65536, .messages = 10000}, BARE_RING},
     };
     for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
         compare(bench, streams[i].name, "GB/s", BENCH_HIGHER, streams[i].load, streams[i].floors);
     /* libxenvchan always sleeps; we where it is said, and else spin first. */
     struct load rtt = {.ring_order = 16, .message = 64, .messages = 5000, .pingpong = true, .asleep = true};
-    compare(bench, "rtt-sleep", "us", BENCH_LOWER, rtt, true);
+    compare(bench, "rtt-sleep", "us", BENCH_LOWER, rtt, SLEEPING);
     rtt.asleep = false;
-    compare(bench, "rtt-spin", "us", BENCH_LOWER, rtt, true);
+    compare(bench, "rtt-spin", "us", BENCH_LOWER, rtt, SLEEPING | BARE_RING);
     rtt.one_cpu = true;
-    compare(bench, "rtt-one-cpu", "us", BENCH_LOWER, rtt, false);
+    compare(bench, "rtt-one-cpu", "us", BENCH_LOWER, rtt, 0);
     compare(bench, "one-cpu-msg4k", "GB/s", BENCH_HIGHER,
-            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .one_cpu = true}, false);
+            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .one_cpu = true}, 0);
     compare(bench, "syscalls-per-msg", "calls", BENCH_LOWER,
-            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .calls = true}, false);
+            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .calls = true}, 0);
     /* In domain 0, which may have as many nodes in the store as it likes. */
     const struct idle_stage idle = {stage.sim, stage.self, {stage.domain[0], "0"}, {stage.cpu[0], stage.cpu[1]}};
     bool good = idle_cases(bench, &idle);

@@ -4,6 +4,7 @@
 #include "bench/vchan_end.h"
 
 #include "bench/bench.h"
+#include "bench/vchan_bare.h"
 #include "bench/vchan_calls.h"
 
 #include <sched.h>
@@ -26,6 +27,7 @@ struct end {
     struct xids_vchan_link *link;
     struct xids_vchan *ours;
     struct libxenvchan *peers;
+    struct bare *bare;
 };
 
 static uint8_t incoming[BUFFER], outgoing[BUFFER];
@@ -82,6 +84,10 @@ static void open_end(struct end *e)
 {
     const struct duty *d = &e->duty;
     char path[128], name[32];
+    if (d->kind == BARE) {
+        e->bare = bare_open(FD_IN, d->load.ring_order, d->server);
+        must(e->bare != NULL, "bare_open");
+    }
     if (d->kind != OURS && d->kind != LIBXENVCHAN)
         return;
     const char *self = getenv("XIDS_SIM_DOMID");
@@ -110,6 +116,10 @@ static void put(const struct end *e, const uint8_t *data, uint32_t len)
 {
     if (e->peers != NULL) {
         must(libxenvchan_write(e->peers, data, len) == (int)len, "libxenvchan_write");
+        return;
+    }
+    if (e->bare != NULL) {
+        bare_put(e->bare, data, len);
         return;
     }
     for (uint32_t done = 0; done < len;) {
@@ -143,7 +153,8 @@ static uint32_t get(const struct end *e, uint8_t *data, uint32_t len, bool whole
     }
     uint32_t done = 0;
     do {
-        ssize_t n = read(FD_IN, data + done, len - done);
+        ssize_t n = e->bare != NULL ? (ssize_t)bare_get(e->bare, data + done, len - done)
+                                    : read(FD_IN, data + done, len - done);
         must(n > 0, "read");
         done += (uint32_t)n;
     } while (whole && done < len);
@@ -154,6 +165,8 @@ static void flush(const struct end *e)
 {
     if (e->ours != NULL)
         must(xids_vchan_flush(e->ours) == 0, "xids_vchan_flush");
+    if (e->bare != NULL)
+        bare_flush(e->bare);
 }
 
 /* ---- the loads ---- */

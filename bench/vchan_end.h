@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* What the channel is made of. */
-enum kind { OURS, LIBXENVCHAN, PIPE, UNIX_SOCKET };
+enum kind { OURS, LIBXENVCHAN, PIPE, UNIX_SOCKET, BARE };
 
 struct load {
     uint32_t ring_order;
