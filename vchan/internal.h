@@ -48,12 +48,48 @@ struct vchan_pace {
     uint16_t rests;  /* what rest begins with when a trial fails */
 };
 
+/*
+ * The extension's area in the control page (docs/spec/vchan.md, section 10): a header, and a line for each side, which
+ * only that side writes, in cache lines of their own. Offsets in bytes.
+ */
+enum {
+    VCHAN_AT_EXTENSION_OUTSIDE = 3072, /* both rings have pages of their own */
+    VCHAN_AT_EXTENSION_SMALL = 768,    /* a ring of order 10 is in the page */
+    VCHAN_AT_EXTENSION_LARGE = 1536,   /* a ring of order 11, and none of order 10 */
+    VCHAN_AT_SERVER_LINE = 64,         /* from the area's start */
+    VCHAN_AT_CLIENT_LINE = 128,
+};
+
+/* Words of the header. */
+enum {
+    VCHAN_HEADER_MAGIC,
+    VCHAN_HEADER_VERSION,
+    VCHAN_HEADER_EPOCH,
+};
+
+/* Words of a line. */
+enum {
+    VCHAN_LINE_PROD,
+    VCHAN_LINE_CONS,
+    VCHAN_LINE_PROD_EVENT, /* the peer notifies when its producer index reaches this */
+    VCHAN_LINE_CONS_EVENT, /* and its consumer index this */
+    VCHAN_LINE_EPOCH,      /* the client's: which of the server's offers it took */
+    VCHAN_LINE_FIN,        /* not 0: this side writes no more */
+    VCHAN_LINE_PING,       /* questions asked */
+    VCHAN_LINE_PONG,       /* the last of the peer's questions that was seen */
+};
+
+#define VCHAN_MAGIC 0x53444958u /* "XIDS" */
+#define VCHAN_VERSION 1u
+
 struct xids_vchan {
     struct xids_bytering in, out;
     const uint8_t XIDS_PEER *peer_live;
     uint8_t XIDS_PEER *own_live;
-    uint8_t XIDS_PEER *ask;   /* where we ask the peer for notifications */
-    uint8_t XIDS_PEER *asked; /* where the peer asks us */
+    uint8_t XIDS_PEER *ask;     /* where we ask the peer for notifications */
+    uint8_t XIDS_PEER *asked;   /* where the peer asks us */
+    uint32_t XIDS_PEER *header; /* of the extension; NULL: a client whose server has none, or one that was not to */
+    uint32_t XIDS_PEER *own_line, *peer_line;
     const struct xids_platform *platform;
     /* Who knows more of the peer's domain than the platform does: asked by the blocking calls from time to time. */
     enum xids_vchan_state (*look_after)(void *ctx);
@@ -63,6 +99,11 @@ struct xids_vchan {
     uint8_t XIDS_PEER *in_area, *out_area; /* the rings' own pages, or NULL */
     uint32_t in_batch, out_batch;          /* publish when so many bytes have gathered */
     uint32_t wiped;                        /* wipe: the index up to which what the peer has read is zeroed */
+    uint32_t epoch;                        /* the offer that is open, or taken */
+    uint32_t prod_event, cons_event;       /* as in our line */
+    uint32_t ping, pong;                   /* as in our line */
+    uint32_t beat_in, beat_out;            /* the peer's indices at the last question */
+    uint64_t asked_at;                     /* when it was asked, in ns */
     int error;
     evtchn_port_t port;
     grant_ref_t ring_ref;
@@ -78,6 +119,11 @@ struct xids_vchan {
     bool wipe_in, wipe_out;
     bool woken;   /* the event that ended a blocking call's sleep is not taken yet */
     bool returns; /* the owner looks at the live byte: a peer that left can be followed by another without a reoffer */
+    bool extended; /* both sides use the lines */
+    bool mirror;   /* server: no client has been seen yet; our indices go to both places */
+    bool ended;    /* the peer writes no more: bytes known at that moment are the last */
+    bool shut;     /* we write no more */
+    bool pending;  /* a question is unanswered */
 };
 
 /*
@@ -104,8 +150,54 @@ bool xids_vchan_give_back_(struct xids_vchan *ch);
 /* Whether the event channel lost its other end. A platform that may not say (an unprivileged process) is no proof. */
 bool xids_vchan_unbound_(const struct xids_vchan *ch);
 
+/* Publishes one direction's index. True: it moved. */
+bool xids_vchan_publish_(struct xids_vchan *ch, struct xids_bytering *r);
+/* After publishing: notifies the peer if it asked to be for one of the indices, which were old_out and old_in before.
+ */
+int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in);
+/* Notifies the peer. 0, or the error that breaks the channel. */
+int xids_vchan_notify_(struct xids_vchan *ch);
+
+/* ---- extension.c ---- */
+
+/* Where a pair of orders leaves room for the area, in bytes from the page's start; 0: nowhere. */
+size_t xids_vchan_extension_at_(unsigned int left_order, unsigned int right_order);
+/* Points the rings' indices at the lines. */
+void xids_vchan_use_lines_(const struct xids_vchan *ch, struct xids_bytering_layout *in,
+                           struct xids_bytering_layout *out);
+/* Server: offers the lines, with the indices as they stand, before a client can come; and for the next client. */
+void xids_vchan_offer_(struct xids_vchan *ch);
+void xids_vchan_offer_again_(struct xids_vchan *ch);
+/* Server: uses the lines from now on if the client has taken the offer. Whether it has. */
+bool xids_vchan_adopt_(struct xids_vchan *ch);
+/* Client: whether there is an offer; takes it. */
+bool xids_vchan_find_offer_(struct xids_vchan *ch);
+void xids_vchan_take_offer_(struct xids_vchan *ch);
+/* Client: whether the offer that it took is still the server's. */
+bool xids_vchan_offered_(const struct xids_vchan *ch);
+/* Sets what the peer is to wake us for. */
+void xids_vchan_ask_events_(struct xids_vchan *ch, uint32_t prod_event, uint32_t cons_event);
+/* Answers the peer's question, if there is one, and sees whether a server has given us up. */
+void xids_vchan_answer_(struct xids_vchan *ch);
+
 /* Looks at the peer's live byte and producer, in this order. The bytes to read or an error. */
 int xids_vchan_look_in_(struct xids_vchan *ch);
+/* The bytes to read, looking only when fewer than want are known. */
+int xids_vchan_incoming_(struct xids_vchan *ch, uint32_t want);
+/* The room to write, or why there is no sense in writing. */
+int xids_vchan_outgoing_(struct xids_vchan *ch, uint32_t want);
+/* What a reader is told who has read everything: 0, nothing now, or the end. */
+int xids_vchan_drained_(const struct xids_vchan *ch);
+/* And who waits for more than the n bytes that there are. */
+int xids_vchan_short_(const struct xids_vchan *ch, int n);
+/* After bytes went into the ring. They are there whatever the notification says: an error shows at the next call. */
+void xids_vchan_wrote_(struct xids_vchan *ch);
+/*
+ * After n bytes were taken out of the ring. A peer that asked for room is not served before a batch is there: it would
+ * be woken for a few bytes.
+ */
+void xids_vchan_took_(struct xids_vchan *ch, uint32_t n);
+
 /* Looks at the peer's consumer. The room or an error. */
 int xids_vchan_look_out_(struct xids_vchan *ch);
 

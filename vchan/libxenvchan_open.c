@@ -94,7 +94,7 @@ struct libxenvchan *libxenvchan_server_init(struct xentoollog_logger *logger, in
     if (v == NULL)
         return NULL;
     choose_orders(&left, &right, read_min, write_min);
-    int rc = xids_vchan_server_init(&v->ch, &v->platform, (domid_t)domain, left, right, 0);
+    int rc = xids_vchan_server_init(&v->ch, &v->platform, (domid_t)domain, left, right, XIDS_VCHAN_PLAIN);
     if (rc < 0)
         return give_up(v, rc);
     show(v);
@@ -120,7 +120,7 @@ struct libxenvchan *libxenvchan_client_init(struct xentoollog_logger *logger, in
     struct xids_lxv *v = begin(logger, false);
     if (v == NULL)
         return NULL;
-    rc = xids_vchan_client_init(&v->ch, &v->platform, (domid_t)domain, ring_ref, port, 0);
+    rc = xids_vchan_client_init(&v->ch, &v->platform, (domid_t)domain, ring_ref, port, XIDS_VCHAN_PLAIN);
     if (rc < 0)
         return give_up(v, rc);
     show(v);

@@ -301,6 +301,7 @@ static void connect_client(struct xids_vchan_meet *m, uint64_t now)
     try_later(m, now);
     refuse(m, rc,
            rc == -XEN_ECONNREFUSED || rc == -XEN_ENODEV ? gone
+           : rc == -XEN_EBUSY                           ? "the server is not done with the client before"
            : rc == -XEN_EBADMSG                         ? "the server's control page makes no sense"
            : rc == -XEN_EINVAL                          ? "the server's port is taken, or gone, or not for us"
            : rc == -XEN_EACCES                          ? "the server's pages are not for us"

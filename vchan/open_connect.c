@@ -123,7 +123,7 @@ static int attempt(struct search *s)
 static bool not_yet(int rc)
 {
     return rc == -XEN_ENOENT || rc == -XEN_EACCES || rc == -XEN_EINVAL || rc == -XEN_ECONNREFUSED ||
-           rc == -XEN_ENODEV || rc == -XEN_ERANGE || rc == -XEN_ESRCH || rc == -XEN_EIO;
+           rc == -XEN_ENODEV || rc == -XEN_EBUSY || rc == -XEN_ERANGE || rc == -XEN_ESRCH || rc == -XEN_EIO;
 }
 
 /* The time left, at most ms. */

@@ -2,7 +2,7 @@
 /* vchan, the making and the end of a channel: event channel, control page, rings. */
 #include "vchan/internal.h"
 
-#define FLAGS_ALL ((unsigned int)XIDS_VCHAN_BATCH | (unsigned int)XIDS_VCHAN_WIPE)
+#define FLAGS_ALL ((unsigned int)XIDS_VCHAN_BATCH | (unsigned int)XIDS_VCHAN_WIPE | (unsigned int)XIDS_VCHAN_PLAIN)
 #define RING_PAGES_MAX (1u << (XIDS_VCHAN_ORDER_MAX - VCHAN_ORDER_PAGE))
 
 size_t xids_vchan_size(void)
@@ -53,16 +53,33 @@ static struct xids_bytering_layout layout(const struct xids_vchan *ch, uint8_t X
     };
 }
 
+/* Finds the extension's place in the page; there may be none, and it may be forbidden. */
+static void place_extension(struct xids_vchan *ch, unsigned int left_order, unsigned int right_order,
+                            unsigned int flags)
+{
+    size_t at = (flags & XIDS_VCHAN_PLAIN) != 0 ? 0 : xids_vchan_extension_at_(left_order, right_order);
+    ch->header = ch->own_line = ch->peer_line = NULL;
+    if (at == 0)
+        return;
+    ch->header = word(ch, at);
+    ch->own_line = word(ch, at + (ch->server ? VCHAN_AT_SERVER_LINE : VCHAN_AT_CLIENT_LINE));
+    ch->peer_line = word(ch, at + (ch->server ? VCHAN_AT_CLIENT_LINE : VCHAN_AT_SERVER_LINE));
+}
+
 /* Both sides: the rings over pages that are shared or mapped by now, and the bytes of the page that this side uses. */
 static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int right_order, unsigned int flags)
 {
     bool server = ch->server;
     struct xids_bytering_layout left = layout(ch, server ? ch->in_area : ch->out_area, left_order, VCHAN_AT_LEFT);
     struct xids_bytering_layout right = layout(ch, server ? ch->out_area : ch->in_area, right_order, VCHAN_AT_RIGHT);
-    int rc = xids_bytering_attach(&ch->in, server ? &left : &right, false);
+    place_extension(ch, left_order, right_order, flags);
+    struct xids_bytering_layout in = server ? left : right, out = server ? right : left;
+    if (!server && xids_vchan_find_offer_(ch))
+        xids_vchan_use_lines_(ch, &in, &out);
+    int rc = xids_bytering_attach(&ch->in, &in, false);
     if (rc < 0)
         return rc;
-    rc = xids_bytering_attach(&ch->out, server ? &right : &left, true);
+    rc = xids_bytering_attach(&ch->out, &out, true);
     if (rc < 0)
         return rc;
     ch->wiped = ch->out.peer;
@@ -132,15 +149,7 @@ static int server_pages(struct xids_vchan *ch, unsigned int left_order, unsigned
     xids_peer_store8_release(ch->page + VCHAN_AT_CLI_LIVE, VCHAN_NOT_YET);
     xids_peer_store8_release(ch->page + VCHAN_AT_CLI_NOTIFY, VCHAN_NOTIFY_WRITE);
     rc = share_ring(ch, &ch->in_area, &ch->in_pages, left_order, 0);
-    if (rc == 0)
-        rc = share_ring(ch, &ch->out_area, &ch->out_pages, right_order, ch->in_pages);
-    /*
-     * Last, with release: a client may come before we publish anything, with the same numbers from a server that was
-     * killed. It loads this byte first (client_pages) and turns back, or finds all the rest.
-     */
-    if (rc == 0)
-        xids_peer_store8_release(ch->page + VCHAN_AT_SRV_LIVE, VCHAN_LIVE);
-    return rc;
+    return rc < 0 ? rc : share_ring(ch, &ch->out_area, &ch->out_pages, right_order, ch->in_pages);
 }
 
 int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
@@ -157,9 +166,17 @@ int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *pl
     rc = server_pages(ch, left_order, right_order);
     if (rc == 0)
         rc = attach(ch, left_order, right_order, flags);
-    if (rc < 0)
+    if (rc < 0) {
         (void)xids_vchan_give_back_(ch);
-    return rc;
+        return rc;
+    }
+    xids_vchan_offer_(ch);
+    /*
+     * Last, with release: a client may come before we publish anything, with the same numbers from a server that was
+     * killed. It loads this byte first (client_pages) and turns back, or finds all the rest.
+     */
+    xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
+    return 0;
 }
 
 /* Maps the pages of one ring, if it has any, by the references listed in the page from index first on. */
@@ -201,8 +218,14 @@ static int client_pages(struct xids_vchan *ch, unsigned int *left_order, unsigne
     ch->page = page;
     if (xids_peer_load8_acquire(ch->page + VCHAN_AT_SRV_LIVE) == VCHAN_GONE)
         return -XEN_ECONNREFUSED;
-    *left_order = xids_peer_load16(half(ch, VCHAN_AT_LEFT_ORDER));
-    *right_order = xids_peer_load16(half(ch, VCHAN_AT_RIGHT_ORDER));
+    /* Both at once: a server takes them away while it has another client. */
+    uint32_t orders = xids_peer_load(word(ch, VCHAN_AT_LEFT_ORDER));
+    *left_order = orders & 0xffffu;
+    *right_order = orders >> 16;
+    /* A server that serves again gives the orders last (reoffer): with them, the indices are as it set them. */
+    xids_peer_fence();
+    if (orders == 0)
+        return -XEN_EBUSY;
     if (!orders_possible(*left_order, *right_order))
         return -XEN_EBADMSG;
     rc = map_ring(ch, &ch->out_area, &ch->out_pages, *left_order, 0, 0);
@@ -253,12 +276,18 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     if (rc == 0)
         rc = attach(ch, left_order, right_order, flags);
     if (rc == 0) {
+        if (ch->extended)
+            xids_vchan_take_offer_(ch);
         xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
         (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
         /* Again after we were seen: a server that ended meanwhile may have wiped the rings (wipe_rings). */
         xids_peer_fence();
-        bool refused = xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE;
-        rc = refused ? -XEN_ECONNREFUSED : platform->ops->evtchn_notify(platform->ctx, ch->port);
+        if (xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE)
+            rc = -XEN_ECONNREFUSED;
+        else if (!xids_vchan_offered_(ch))
+            rc = -XEN_EBUSY;
+        else
+            rc = platform->ops->evtchn_notify(platform->ctx, ch->port);
     }
     if (rc < 0)
         (void)xids_vchan_give_back_(ch);
@@ -300,8 +329,8 @@ void xids_vchan_leave_(struct xids_vchan *ch)
 {
     const struct xids_platform *platform = ch->platform;
     if (ch->error != -XEN_EBADMSG) {
-        (void)xids_bytering_publish(&ch->out);
-        (void)xids_bytering_publish(&ch->in);
+        (void)xids_vchan_publish_(ch, &ch->out);
+        (void)xids_vchan_publish_(ch, &ch->in);
     }
     /* A dead domain's live byte says for ever that there is a reader to be spared. */
     if (ch->wipe_out)

@@ -21,12 +21,22 @@ void xids_vchan_wipe_(const struct xids_bytering_layout *at, uint32_t index, uin
 
 static void note_live(struct xids_vchan *ch, uint8_t live)
 {
+    /* Who took an offer of the extension is the client of now, whatever the one before left. */
     if (live == VCHAN_GONE) {
-        if (!ch->returns && (ch->connected || !ch->reoffered))
+        if (!ch->returns && (ch->connected || !ch->reoffered || ch->extended))
             ch->gone = true;
-    } else if (live != VCHAN_NOT_YET && !ch->after_lost) {
+    } else if (live != VCHAN_NOT_YET && (!ch->after_lost || ch->extended)) {
         ch->connected = true;
     }
+}
+
+/* Server, no client seen yet: which way is it going to speak? */
+static void meet_client(struct xids_vchan *ch, uint8_t live)
+{
+    if (live == VCHAN_NOT_YET || xids_vchan_adopt_(ch))
+        return;
+    /* A client takes the offer before it is alive. What it leaves of a stale byte is seen at an event. */
+    ch->mirror = live == VCHAN_GONE || ch->after_lost;
 }
 
 int xids_vchan_look_in_(struct xids_vchan *ch)
@@ -42,9 +52,14 @@ int xids_vchan_look_in_(struct xids_vchan *ch)
      * a 0 is the final one. The acquire pairs with that release store.
      */
     uint8_t live = xids_peer_load8_acquire(ch->peer_live);
-    int n = xids_bytering_look(&ch->in);
+    if (ch->mirror)
+        meet_client(ch, live);
+    /* As with live: a prod that is read after the peer said that it writes no more is the final one. */
+    bool ended = ch->extended && xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_FIN) != 0;
+    int n = ch->ended ? (int)xids_bytering_known(&ch->in) : xids_bytering_look(&ch->in);
     if (n < 0)
         return xids_vchan_fail_(ch, n, "the peer published a producer index that cannot be");
+    ch->ended |= ended;
     note_live(ch, live);
     return n;
 }
@@ -63,26 +78,23 @@ int xids_vchan_look_out_(struct xids_vchan *ch)
     return n;
 }
 
-/* The bytes to read, looking only when fewer than want are known. */
-static int incoming(struct xids_vchan *ch, uint32_t want)
+int xids_vchan_incoming_(struct xids_vchan *ch, uint32_t want)
 {
     uint32_t n = xids_bytering_known(&ch->in);
     return n >= want && ch->error == 0 ? (int)n : xids_vchan_look_in_(ch);
 }
 
-/* What a reader is told who has read everything: 0, nothing now, or the end. */
-static int drained(const struct xids_vchan *ch)
+int xids_vchan_drained_(const struct xids_vchan *ch)
 {
     if (!ch->gone)
-        return -XEN_EAGAIN;
+        return ch->ended ? 0 : -XEN_EAGAIN;
     return ch->lost ? -XEN_ENODEV : 0;
 }
 
-/* The room to write, or why there is no sense in writing. */
-static int outgoing(struct xids_vchan *ch, uint32_t want)
+int xids_vchan_outgoing_(struct xids_vchan *ch, uint32_t want)
 {
-    /* The live byte lies beside the request bits, which a write looks at anyway. */
-    if (!ch->gone && xids_peer_load8(ch->peer_live) == VCHAN_GONE) {
+    /* A byte that hardly ever changes, so that the look costs nothing. */
+    if (!ch->gone && (xids_peer_load8(ch->peer_live) == VCHAN_GONE || ch->mirror)) {
         int rc = xids_vchan_look_in_(ch);
         if (rc < 0)
             return rc;
@@ -91,44 +103,90 @@ static int outgoing(struct xids_vchan *ch, uint32_t want)
         return ch->error;
     if (ch->gone)
         return ch->lost ? -XEN_ENODEV : -XEN_ENOTCONN;
+    if (ch->shut)
+        return -XEN_EINVAL;
     uint32_t n = xids_bytering_known(&ch->out);
     return n >= want ? (int)n : xids_vchan_look_out_(ch);
 }
 
-/* After publishing: notifies the peer if it asked for one of these bits. */
-static int kick(struct xids_vchan *ch, uint8_t bits)
+int xids_vchan_notify_(struct xids_vchan *ch)
 {
-    /* Our index before its request; the peer sets the request before it looks at our index (arm). One of us sees. */
-    xids_peer_fence();
-    /* A plain load first: the locked operation would take the line away from the peer at each message. */
-    if ((xids_peer_load8(ch->asked) & bits) == 0 || (xids_peer_clear_bits8(ch->asked, bits) & bits) == 0)
-        return 0;
     const struct xids_platform *platform = ch->platform;
     int rc = platform->ops->evtchn_notify(platform->ctx, ch->port);
     return rc < 0 ? xids_vchan_fail_(ch, rc, "the platform could not notify the peer") : 0;
 }
 
-/* After bytes went into the ring. They are there whatever the notification says: an error shows at the next call. */
-static void wrote(struct xids_vchan *ch)
+bool xids_vchan_publish_(struct xids_vchan *ch, struct xids_bytering *r)
 {
-    if (ch->out.own - ch->out.published < ch->out_batch && (xids_peer_load8(ch->asked) & VCHAN_NOTIFY_WRITE) == 0)
-        return;
-    if (xids_bytering_publish(&ch->out))
-        (void)kick(ch, VCHAN_NOTIFY_WRITE);
+    bool moved = xids_bytering_publish(r);
+    if (moved && ch->mirror)
+        xids_peer_store_release(ch->own_line + (r->writer ? VCHAN_LINE_PROD : VCHAN_LINE_CONS), r->published);
+    return moved;
 }
 
-/*
- * After n bytes were taken out of the ring. A peer that asked for room is not served before a batch is there: it would
- * be woken for a few bytes.
- */
-static void took(struct xids_vchan *ch, uint32_t n)
+/* Whether an index that went from old to new has reached event on its way. */
+static bool reached(uint32_t event, uint32_t old, uint32_t new)
 {
+    return event - old - 1u < new - old;
+}
+
+/* The extension's lines: whether the peer is to be woken for what we published. */
+static bool passed_event(const struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
+{
+    return reached(xids_peer_load(ch->peer_line + VCHAN_LINE_PROD_EVENT), old_out, ch->out.published) ||
+           reached(xids_peer_load(ch->peer_line + VCHAN_LINE_CONS_EVENT), old_in, ch->in.published);
+}
+
+/* The page's request bits: the same, and takes the request away. */
+static bool took_request(const struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
+{
+    uint8_t bits = (uint8_t)((old_out != ch->out.published ? VCHAN_NOTIFY_WRITE : 0) |
+                             (old_in != ch->in.published ? VCHAN_NOTIFY_READ : 0));
+    /* A plain load first: the locked operation would take the line away from the peer at each message. */
+    return (xids_peer_load8(ch->asked) & bits) != 0 && (xids_peer_clear_bits8(ch->asked, bits) & bits) != 0;
+}
+
+int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
+{
+    /* Our index before its request; the peer sets the request before it looks at our index (arm). One of us sees. */
+    xids_peer_fence();
+    bool asked = ch->extended ? passed_event(ch, old_out, old_in) : took_request(ch, old_out, old_in);
+    return asked ? xids_vchan_notify_(ch) : 0;
+}
+
+/* Whether the peer sleeps until bytes are published that we have gathered. */
+static bool awaited(const struct xids_vchan *ch)
+{
+    if (ch->extended)
+        return reached(xids_peer_load(ch->peer_line + VCHAN_LINE_PROD_EVENT), ch->out.published, ch->out.own);
+    return (xids_peer_load8(ch->asked) & VCHAN_NOTIFY_WRITE) != 0;
+}
+
+void xids_vchan_wrote_(struct xids_vchan *ch)
+{
+    uint32_t old = ch->out.published;
+    if (ch->out.own - old < ch->out_batch && !awaited(ch))
+        return;
+    if (xids_vchan_publish_(ch, &ch->out))
+        (void)xids_vchan_kick_(ch, old, ch->in.published);
+}
+
+void xids_vchan_took_(struct xids_vchan *ch, uint32_t n)
+{
+    uint32_t old = ch->in.published;
     if (ch->wipe_in)
         xids_vchan_wipe_(&ch->in.at, ch->in.own - n, n);
-    if (ch->in.own - ch->in.published < ch->in_batch && xids_bytering_known(&ch->in) != 0)
+    if (ch->in.own - old < ch->in_batch && xids_bytering_known(&ch->in) != 0)
         return;
-    if (xids_bytering_publish(&ch->in))
-        (void)kick(ch, VCHAN_NOTIFY_READ);
+    if (xids_vchan_publish_(ch, &ch->in))
+        (void)xids_vchan_kick_(ch, ch->out.published, old);
+}
+
+int xids_vchan_short_(const struct xids_vchan *ch, int n)
+{
+    if (n > 0)
+        return ch->gone || ch->ended ? -XEN_ENODATA : -XEN_EAGAIN;
+    return xids_vchan_drained_(ch);
 }
 
 /*
@@ -143,7 +201,7 @@ static int copy_out(struct xids_vchan *ch, void *data, uint32_t len)
         int rc = xids_bytering_read(&ch->in, (uint8_t *)data + done, n);
         if (rc < 0)
             return rc;
-        took(ch, n);
+        xids_vchan_took_(ch, n);
     }
     return (int)len;
 }
@@ -156,24 +214,24 @@ static int copy_in(struct xids_vchan *ch, const void *data, uint32_t len)
         int rc = xids_bytering_write(&ch->out, (const uint8_t *)data + done, n);
         if (rc < 0)
             return rc;
-        wrote(ch);
+        xids_vchan_wrote_(ch);
     }
     return (int)len;
 }
 
 int xids_vchan_read(struct xids_vchan *ch, void *data, uint32_t len)
 {
-    int n = incoming(ch, len);
+    int n = xids_vchan_incoming_(ch, len);
     if (n < 0 || len == 0)
         return n < 0 ? n : 0;
     if (n == 0)
-        return drained(ch);
+        return xids_vchan_drained_(ch);
     return copy_out(ch, data, (uint32_t)n < len ? (uint32_t)n : len);
 }
 
 int xids_vchan_write(struct xids_vchan *ch, const void *data, uint32_t len)
 {
-    int n = outgoing(ch, len);
+    int n = xids_vchan_outgoing_(ch, len);
     if (n < 0 || len == 0)
         return n < 0 ? n : 0;
     if (n == 0)
@@ -185,21 +243,17 @@ int xids_vchan_recv(struct xids_vchan *ch, void *packet, uint32_t len)
 {
     if (len > ch->in.at.size)
         return -XEN_EMSGSIZE;
-    int n = incoming(ch, len);
+    int n = xids_vchan_incoming_(ch, len);
     if (n < 0 || len == 0)
         return n < 0 ? n : 0;
-    if ((uint32_t)n >= len)
-        return copy_out(ch, packet, len);
-    if (n > 0)
-        return ch->gone ? -XEN_ENODATA : -XEN_EAGAIN;
-    return drained(ch);
+    return (uint32_t)n >= len ? copy_out(ch, packet, len) : xids_vchan_short_(ch, n);
 }
 
 int xids_vchan_send(struct xids_vchan *ch, const void *packet, uint32_t len)
 {
     if (len > ch->out.at.size)
         return -XEN_EMSGSIZE;
-    int n = outgoing(ch, len);
+    int n = xids_vchan_outgoing_(ch, len);
     if (n < 0 || len == 0)
         return n < 0 ? n : 0;
     return (uint32_t)n >= len ? copy_in(ch, packet, len) : -XEN_EAGAIN;
@@ -208,18 +262,18 @@ int xids_vchan_send(struct xids_vchan *ch, const void *packet, uint32_t len)
 int xids_vchan_peek(struct xids_vchan *ch, const uint8_t XIDS_PEER **span, uint32_t want)
 {
     *span = NULL;
-    int n = incoming(ch, want);
+    int n = xids_vchan_incoming_(ch, want);
     if (n < 0)
         return n;
     if (n == 0)
-        return drained(ch);
+        return xids_vchan_drained_(ch);
     return xids_bytering_peek(&ch->in, span, 0);
 }
 
 int xids_vchan_reserve(struct xids_vchan *ch, uint8_t XIDS_PEER **span, uint32_t want)
 {
     *span = NULL;
-    int n = outgoing(ch, want);
+    int n = xids_vchan_outgoing_(ch, want);
     if (n < 0)
         return n;
     if (n == 0)
@@ -233,7 +287,7 @@ int xids_vchan_consume(struct xids_vchan *ch, uint32_t n)
         return ch->error;
     int rc = xids_bytering_consume(&ch->in, n);
     if (rc == 0)
-        took(ch, n);
+        xids_vchan_took_(ch, n);
     return rc;
 }
 
@@ -241,9 +295,11 @@ int xids_vchan_commit(struct xids_vchan *ch, uint32_t n)
 {
     if (ch->error != 0)
         return ch->error;
+    if (ch->shut)
+        return -XEN_EINVAL;
     int rc = xids_bytering_commit(&ch->out, n);
     if (rc == 0)
-        wrote(ch);
+        xids_vchan_wrote_(ch);
     return rc;
 }
 
@@ -254,19 +310,17 @@ int xids_vchan_readable(struct xids_vchan *ch)
 
 int xids_vchan_writable(struct xids_vchan *ch)
 {
-    return outgoing(ch, UINT32_MAX);
+    return xids_vchan_outgoing_(ch, UINT32_MAX);
 }
 
 int xids_vchan_flush(struct xids_vchan *ch)
 {
     if (ch->error != 0)
         return ch->error;
-    uint8_t bits = 0;
-    if (xids_bytering_publish(&ch->out))
-        bits |= VCHAN_NOTIFY_WRITE;
-    if (xids_bytering_publish(&ch->in))
-        bits |= VCHAN_NOTIFY_READ;
-    return bits != 0 ? kick(ch, bits) : 0;
+    uint32_t old_out = ch->out.published, old_in = ch->in.published;
+    bool moved = xids_vchan_publish_(ch, &ch->out);
+    moved |= xids_vchan_publish_(ch, &ch->in);
+    return moved ? xids_vchan_kick_(ch, old_out, old_in) : 0;
 }
 
 int xids_vchan_ready_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
@@ -274,12 +328,42 @@ int xids_vchan_ready_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_w
     int n = xids_vchan_look_in_(ch);
     if (n < 0)
         return n;
-    if (ch->gone || (want_read != 0 && (uint32_t)n >= want_read))
+    if (ch->gone || (want_read != 0 && ((uint32_t)n >= want_read || ch->ended)))
         return 1;
     if (want_write == 0)
         return 0;
     n = xids_vchan_look_out_(ch);
     return n < 0 ? n : (uint32_t)n >= want_write;
+}
+
+static uint8_t bits_of(uint32_t want_read, uint32_t want_write)
+{
+    return (uint8_t)((want_read != 0 ? VCHAN_NOTIFY_WRITE : 0) | (want_write != 0 ? VCHAN_NOTIFY_READ : 0));
+}
+
+/* Tells the peer what to wake us for. Whether through the extension. */
+static bool ask(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
+{
+    if (ch->extended) {
+        /* An index that has been reached already brings nothing. */
+        uint32_t prod_event = want_read != 0 ? ch->in.own + want_read : ch->in.peer;
+        uint32_t cons_event = want_write != 0 ? ch->out.own + want_write - ch->out.at.size : ch->out.peer;
+        xids_vchan_ask_events_(ch, prod_event, cons_event);
+        return true;
+    }
+    uint8_t bits = bits_of(want_read, want_write);
+    if ((xids_peer_load8(ch->ask) & bits) != bits)
+        (void)xids_peer_set_bits8(ch->ask, bits);
+    return false;
+}
+
+static void take_back(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
+{
+    uint8_t bits = bits_of(want_read, want_write);
+    if (ch->extended)
+        (void)ask(ch, 0, 0);
+    else if (bits != 0)
+        (void)xids_peer_clear_bits8(ch->ask, bits);
 }
 
 int xids_vchan_arm(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
@@ -291,15 +375,20 @@ int xids_vchan_arm(struct xids_vchan *ch, uint32_t want_read, uint32_t want_writ
         return rc;
     if (want_read != 0 && xids_bytering_known(&ch->in) >= want_read)
         return 1;
-    uint8_t bits = (uint8_t)((want_read != 0 ? VCHAN_NOTIFY_WRITE : 0) | (want_write != 0 ? VCHAN_NOTIFY_READ : 0));
-    if ((xids_peer_load8(ch->ask) & bits) != bits)
-        (void)xids_peer_set_bits8(ch->ask, bits);
+    xids_vchan_answer_(ch);
     /* Our request before its index; the peer publishes the index before it looks at the request (kick). */
+    bool asked = ask(ch, want_read, want_write);
     xids_peer_fence();
     rc = xids_vchan_ready_(ch, want_read, want_write);
+    /* One that we adopted in that look has not heard yet what we want. */
+    if (rc == 0 && asked != ch->extended) {
+        (void)ask(ch, want_read, want_write);
+        xids_peer_fence();
+        rc = xids_vchan_ready_(ch, want_read, want_write);
+    }
     /* We stay awake: take the request back, it would cost the peer a call for nothing. */
-    if (rc == 1 && bits != 0)
-        (void)xids_peer_clear_bits8(ch->ask, bits);
+    if (rc == 1)
+        take_back(ch, want_read, want_write);
     return rc;
 }
 
@@ -331,6 +420,10 @@ enum xids_vchan_state xids_vchan_event(struct xids_vchan *ch)
     }
     if (ch->after_lost && !xids_vchan_unbound_(ch))
         ch->after_lost = false;
+    /* One that was taken for a client without the extension, by what a dead one left, has had the time to say. */
+    if (ch->server && ch->connected && !ch->extended && !ch->gone)
+        (void)xids_vchan_adopt_(ch);
+    xids_vchan_answer_(ch);
     return xids_vchan_state(ch);
 }
 
@@ -369,6 +462,9 @@ int xids_vchan_reoffer(struct xids_vchan *ch)
         return -XEN_EBUSY;
     }
     int rc = xids_vchan_flush(ch);
+    /* What the old client has read: the next one goes on from there. */
+    if (rc == 0)
+        rc = xids_vchan_look_out_(ch);
     if (rc < 0)
         return rc;
     ch->after_lost = ch->lost;
@@ -376,7 +472,8 @@ int xids_vchan_reoffer(struct xids_vchan *ch)
     ch->reoffered = true;
     ch->reason = "";
     (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
-    return 0;
+    xids_vchan_offer_again_(ch);
+    return ch->error;
 }
 
 int xids_vchan_error(const struct xids_vchan *ch)

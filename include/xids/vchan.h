@@ -57,6 +57,11 @@ enum xids_vchan_flags {
      * living peer has still to read.
      */
     XIDS_VCHAN_WIPE = 1u << 1,
+    /*
+     * Neither offers nor takes the extension (docs/spec/vchan.md, section 10): the channel is what libxenvchan makes.
+     * Without this two ends of xids find each other by themselves, and others never notice.
+     */
+    XIDS_VCHAN_PLAIN = 1u << 2,
 };
 
 enum xids_vchan_state {
@@ -85,8 +90,9 @@ int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *pl
 /*
  * Makes the client's end from what the server in domain remote published: binds the event channel, maps the pages,
  * tells the server.
- * Returns 0; -XEN_EBADMSG: the control page makes no sense; -XEN_ECONNREFUSED: its server has gone; -XEN_EINVAL: flags,
- * or the port is taken (another client) or not for us; or what the platform says. On an error nothing is left behind.
+ * Returns 0; -XEN_EBADMSG: the control page makes no sense; -XEN_ECONNREFUSED: its server has gone; -XEN_EBUSY: its
+ * server is not done with the client before; -XEN_EINVAL: flags, or the port is taken (another client) or not for us;
+ * or what the platform says. On an error nothing is left behind.
  */
 int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *platform, domid_t remote,
                            grant_ref_t ring_ref, evtchn_port_t port, unsigned int flags) XIDS_MUST_CHECK;
@@ -108,15 +114,26 @@ bool xids_vchan_is_server(const struct xids_vchan *ch);
 /* The size in bytes of the ring that we read from, and of the one that we write to. */
 uint32_t xids_vchan_read_size(const struct xids_vchan *ch);
 uint32_t xids_vchan_write_size(const struct xids_vchan *ch);
+/*
+ * Whether both ends speak the extension: shutdown and heartbeat work, and wants of arm are exact. A server knows when
+ * its client has come (state open).
+ */
+bool xids_vchan_extended(const struct xids_vchan *ch);
 
 /* ---- bytes ----
  * Stream: as many bytes as there are, or as fit, up to len.
  */
 
-/* Returns the count; -XEN_EAGAIN: nothing there now; 0: the peer has closed and everything was read (or len is 0). */
+/*
+ * Returns the count; -XEN_EAGAIN: nothing there now; 0: the peer has closed, or shut down its side, and everything was
+ * read (or len is 0).
+ */
 int xids_vchan_read(struct xids_vchan *ch, void *data, uint32_t len) XIDS_MUST_CHECK;
 
-/* Returns the count; -XEN_EAGAIN: no room now; -XEN_ENOTCONN: the peer has closed; 0 only for len 0. */
+/*
+ * Returns the count; -XEN_EAGAIN: no room now; -XEN_ENOTCONN: the peer has closed; -XEN_EINVAL: after shutdown; 0 only
+ * for len 0.
+ */
 int xids_vchan_write(struct xids_vchan *ch, const void *data, uint32_t len) XIDS_MUST_CHECK;
 
 /* ---- packets ----
@@ -140,7 +157,10 @@ int xids_vchan_send(struct xids_vchan *ch, const void *packet, uint32_t len) XID
  */
 int xids_vchan_peek(struct xids_vchan *ch, const uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
 int xids_vchan_reserve(struct xids_vchan *ch, uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
-/* Takes n bytes as used or filled. 0; -XEN_EINVAL: more than was known. */
+/*
+ * Takes n bytes as used or filled. 0; -XEN_EINVAL: more than was known; commit: -XEN_EINVAL
+ * after shutdown.
+ */
 int xids_vchan_consume(struct xids_vchan *ch, uint32_t n) XIDS_MUST_CHECK;
 int xids_vchan_commit(struct xids_vchan *ch, uint32_t n) XIDS_MUST_CHECK;
 
@@ -150,6 +170,14 @@ int xids_vchan_writable(struct xids_vchan *ch) XIDS_MUST_CHECK;
 
 /* Publishes what is gathered, and notifies the peer if it asked to be. 0 or the channel's error. */
 int xids_vchan_flush(struct xids_vchan *ch) XIDS_MUST_CHECK;
+
+/*
+ * Half-close: says that we write no more. The peer reads what there is, then 0 as at the end, and can go on writing to
+ * us. Writing is -XEN_EINVAL from here on. Once more does nothing.
+ * Returns 0; -XEN_EOPNOTSUPP: the peer does not speak the extension, so that only fini can say it; -XEN_EAGAIN: no
+ * client has come yet; -XEN_ENOTCONN: the peer has gone; or the channel's error.
+ */
+int xids_vchan_shutdown(struct xids_vchan *ch) XIDS_MUST_CHECK;
 
 /* ---- sleeping ---- */
 
@@ -206,6 +234,15 @@ const char *xids_vchan_reason(const struct xids_vchan *ch);
  * A platform that may not look (-XEN_EACCES) finds nothing.
  */
 enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch);
+
+/*
+ * Asks the peer to answer, or sees what has become of the last question: a peer that has neither answered nor moved an
+ * index for patience ns or more is taken for dead, which shows as in check_peer. To be called from time to time while
+ * waiting, at least twice in patience, with the time now (ns, of any clock that does not go back). It costs an event at
+ * the peer, which answers in event and arm: one that is paused, or computes for longer than patience, counts as dead.
+ * Returns an enum xids_vchan_state; -XEN_EOPNOTSUPP: the peer does not speak the extension.
+ */
+int xids_vchan_heartbeat(struct xids_vchan *ch, uint64_t now, uint64_t patience) XIDS_MUST_CHECK;
 
 /*
  * The same for an owner who may not ask the platform but knows, from xenstore, that the peer's domain is gone. To be

@@ -387,7 +387,7 @@ START_TEST(pages_that_clients_keep_are_bounded)
         evtchn_port_t port = (evtchn_port_t)strtoul(text, NULL, 10);
         grant_ref_t ref = (grant_ref_t)strtoul(world_read(&w, REF_NODE), NULL, 10);
         ck_assert_uint_lt(count, KEPT_MAX);
-        ck_assert_int_eq(xids_vchan_client_init(ch, cd->raw, 3, ref, port, 0), 0);
+        ck_assert_int_eq(xids_vchan_client_init(ch, cd->raw, 3, ref, port, XIDS_VCHAN_PLAIN), 0);
         ck_assert_int_eq(cd->raw->ops->map(cd->raw->ctx, &kept[count], &ref, 3, 1, 0, NULL), 0);
         world_steps(&w, 20);
         /* A producer index that cannot be. */

@@ -518,6 +518,30 @@ START_TEST(one_notification_serves_both_directions)
 }
 END_TEST
 
+static TCase *bytes_cases(const char *name)
+{
+    TCase *bytes = tcase_create(name);
+    tcase_set_timeout(bytes, 60);
+    tcase_add_loop_test(bytes, stream_arrives_whole_both_ways, 0, N_ORDERS);
+    tcase_add_loop_test(bytes, stream_arrives_whole_in_batches, 0, N_ORDERS);
+    tcase_add_loop_test(bytes, stream_arrives_whole_while_wiping, 0, N_ORDERS);
+    tcase_add_loop_test(bytes, packets_arrive_whole_both_ways, 0, N_ORDERS);
+    tcase_add_test(bytes, a_full_ring_says_again_and_an_empty_one_too);
+    tcase_add_test(bytes, nothing_is_done_for_no_bytes);
+    tcase_add_test(bytes, a_packet_larger_than_the_ring_is_refused_for_good);
+    tcase_add_test(bytes, a_packet_moves_whole_or_not_at_all);
+    tcase_add_test(bytes, spans_move_bytes_without_a_copy);
+    tcase_add_test(bytes, spans_end_at_the_end_of_the_ring);
+    tcase_add_test(bytes, taking_more_than_is_known_is_refused);
+    return bytes;
+}
+
+static TCase *extended(TCase *cases)
+{
+    tcase_add_checked_fixture(cases, world_extended, NULL);
+    return cases;
+}
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan");
@@ -531,20 +555,8 @@ Suite *xids_suite(void)
     tcase_add_test(wire, right_grants_follow_the_left);
     tcase_add_test(wire, indices_pass_two_to_the_32);
     suite_add_tcase(suite, wire);
-    TCase *bytes = tcase_create("bytes");
-    tcase_set_timeout(bytes, 60);
-    tcase_add_loop_test(bytes, stream_arrives_whole_both_ways, 0, N_ORDERS);
-    tcase_add_loop_test(bytes, stream_arrives_whole_in_batches, 0, N_ORDERS);
-    tcase_add_loop_test(bytes, stream_arrives_whole_while_wiping, 0, N_ORDERS);
-    tcase_add_loop_test(bytes, packets_arrive_whole_both_ways, 0, N_ORDERS);
-    tcase_add_test(bytes, a_full_ring_says_again_and_an_empty_one_too);
-    tcase_add_test(bytes, nothing_is_done_for_no_bytes);
-    tcase_add_test(bytes, a_packet_larger_than_the_ring_is_refused_for_good);
-    tcase_add_test(bytes, a_packet_moves_whole_or_not_at_all);
-    tcase_add_test(bytes, spans_move_bytes_without_a_copy);
-    tcase_add_test(bytes, spans_end_at_the_end_of_the_ring);
-    tcase_add_test(bytes, taking_more_than_is_known_is_refused);
-    suite_add_tcase(suite, bytes);
+    suite_add_tcase(suite, bytes_cases("bytes"));
+    suite_add_tcase(suite, extended(bytes_cases("bytes extended")));
     TCase *notify = tcase_create("notify");
     tcase_add_test(notify, a_peer_that_did_not_ask_is_not_notified);
     tcase_add_test(notify, a_sleeping_reader_is_notified_once);

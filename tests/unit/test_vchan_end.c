@@ -596,10 +596,9 @@ START_TEST(secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end)
 }
 END_TEST
 
-Suite *xids_suite(void)
+static TCase *end_cases(const char *name)
 {
-    Suite *suite = suite_create("vchan end");
-    TCase *end = tcase_create("end");
+    TCase *end = tcase_create(name);
     tcase_add_loop_test(end, queued_bytes_come_before_the_end, 0, 4);
     tcase_add_loop_test(end, writing_to_a_peer_that_left_is_refused, 0, 4);
     tcase_add_loop_test(end, a_leaving_peer_wakes_a_sleeper, 0, 4);
@@ -612,20 +611,31 @@ Suite *xids_suite(void)
     tcase_add_test(end, a_client_finds_a_server_that_has_gone);
     tcase_add_test(end, a_second_client_finds_the_port_taken);
     tcase_add_test(end, a_second_fini_does_nothing);
-    suite_add_tcase(suite, end);
-    TCase *again = tcase_create("again");
+    return end;
+}
+
+static TCase *again_cases(const char *name)
+{
+    TCase *again = tcase_create(name);
     tcase_add_test(again, a_server_serves_the_next_client_where_the_last_left);
-    tcase_add_test(again, an_end_holds_until_it_is_offered_again);
     tcase_add_test(again, a_server_serves_again_after_a_domain_died);
     tcase_add_test(again, only_servers_offer_again);
-    suite_add_tcase(suite, again);
-    TCase *failures = tcase_create("failures");
+    return again;
+}
+
+static TCase *failures_cases(const char *name)
+{
+    TCase *failures = tcase_create(name);
     tcase_add_test(failures, every_failing_call_of_a_server_leaves_nothing);
     tcase_add_test(failures, every_failing_call_of_a_client_leaves_nothing);
     tcase_add_test(failures, bytes_are_taken_once_though_the_notification_fails);
     tcase_add_test(failures, a_failing_unmask_breaks_the_channel);
-    suite_add_tcase(suite, failures);
-    TCase *wipe = tcase_create("wipe");
+    return failures;
+}
+
+static TCase *wipe_cases(const char *name)
+{
+    TCase *wipe = tcase_create(name);
     tcase_add_test(wipe, a_reader_wipes_what_it_has_read);
     tcase_add_test(wipe, a_reader_wipes_across_the_end_of_the_ring);
     tcase_add_test(wipe, consuming_a_span_wipes_it);
@@ -636,7 +646,29 @@ Suite *xids_suite(void)
     tcase_add_test(wipe, secrets_for_a_domain_that_died_are_wiped_at_the_end);
     tcase_add_test(wipe, secrets_for_a_domain_that_is_said_to_be_dead_are_wiped_at_the_end);
     tcase_add_test(wipe, a_client_that_never_came_cannot_have_died);
-    tcase_add_loop_test(wipe, secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end, 0, 2);
-    suite_add_tcase(suite, wipe);
+    return wipe;
+}
+
+static TCase *extended(TCase *cases)
+{
+    tcase_add_checked_fixture(cases, world_extended, NULL);
+    return cases;
+}
+
+Suite *xids_suite(void)
+{
+    Suite *suite = suite_create("vchan end");
+    TCase *plain = tcase_create("plain");
+    tcase_add_test(plain, an_end_holds_until_it_is_offered_again);
+    tcase_add_loop_test(plain, secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end, 0, 2);
+    suite_add_tcase(suite, plain);
+    suite_add_tcase(suite, end_cases("end"));
+    suite_add_tcase(suite, extended(end_cases("end extended")));
+    suite_add_tcase(suite, again_cases("again"));
+    suite_add_tcase(suite, extended(again_cases("again extended")));
+    suite_add_tcase(suite, failures_cases("failures"));
+    suite_add_tcase(suite, extended(failures_cases("failures extended")));
+    suite_add_tcase(suite, wipe_cases("wipe"));
+    suite_add_tcase(suite, extended(wipe_cases("wipe extended")));
     return suite;
 }

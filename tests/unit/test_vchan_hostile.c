@@ -157,7 +157,9 @@ START_TEST(a_client_refuses_a_page_that_makes_no_sense)
     header(&p)->left_order = pages[_i].left;
     header(&p)->right_order = pages[_i].right;
     header(&p)->right.prod = pages[_i].prod;
-    ck_assert_int_eq(pair_connect(&p, 0), -XEN_EBADMSG);
+    /* Orders that are not there at all are those of a server that has another client. */
+    bool none = pages[_i].left == 0 && pages[_i].right == 0;
+    ck_assert_int_eq(pair_connect(&p, 0), none ? -XEN_EBUSY : -XEN_EBADMSG);
     /* Refused before it is told. */
     ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CONNECTING);
     free(p.c);

@@ -397,7 +397,7 @@ static void come(void *ctx)
     (void)ctx;
     int rc = connect_client();
     if (r.us == 1)
-        MUST(rc == 0 || rc == -XEN_EBADMSG || rc == -XEN_ECONNREFUSED || rc == -XEN_EACCES);
+        MUST(rc == 0 || rc == -XEN_EBADMSG || rc == -XEN_ECONNREFUSED || rc == -XEN_EBUSY || rc == -XEN_EACCES);
     (void)hw_run(&r.w, was);
 }
 

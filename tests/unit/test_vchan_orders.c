@@ -199,7 +199,8 @@ static void come(void)
     int rc = xids_vchan_client_init(e->ch, &r.w.domain[1].platform, HW_DOMID(0), r.ref, r.port, r.plan.flags);
     e->up = rc == 0;
     e->leaving = e->asleep = e->closed = false;
-    MUST(rc == 0 || rc == -XEN_ECONNREFUSED || rc == -XEN_EINVAL || (rc == -XEN_EACCES && !r.end[0].up));
+    MUST(rc == 0 || rc == -XEN_ECONNREFUSED || rc == -XEN_EBUSY || rc == -XEN_EINVAL ||
+         (rc == -XEN_EACCES && !r.end[0].up));
 }
 
 static void reoffer(void)
@@ -402,7 +403,7 @@ static void draw_plan(uint64_t seed)
     bool swapped = chance(2);
     p->left = swapped ? 11 : 10;
     p->right = swapped ? 10 : 11;
-    p->flags = chance(4);
+    p->flags = chance(8);
     p->us = (int)chance(2);
     p->n_before = chance(OPS_MAX);
     for (unsigned int i = 0; i < p->n_before; i++) {

@@ -215,13 +215,21 @@ unsigned int world_readonly_pages(const struct world *w, int d)
     return w->side[d].readonly_pages;
 }
 
+static unsigned int protocol = XIDS_VCHAN_PLAIN;
+
+void world_extended(void)
+{
+    protocol = 0;
+}
+
 void pair_serve(struct pair *p, unsigned int left_order, unsigned int right_order, unsigned int flags)
 {
     *p = (struct pair){.w = world_new()};
     p->s = malloc(xids_vchan_size());
     p->c = malloc(xids_vchan_size());
     ck_assert(p->s != NULL && p->c != NULL);
-    int rc = xids_vchan_server_init(p->s, world_platform(p->w, 0), WORLD_DOMID(1), left_order, right_order, flags);
+    int rc = xids_vchan_server_init(p->s, world_platform(p->w, 0), WORLD_DOMID(1), left_order, right_order,
+                                    flags | protocol);
     ck_assert_int_eq(rc, 0);
     p->ref = xids_vchan_ring_ref(p->s);
     p->page = world_page(p->w, 0, p->ref);
@@ -229,7 +237,8 @@ void pair_serve(struct pair *p, unsigned int left_order, unsigned int right_orde
 
 int pair_connect(struct pair *p, unsigned int flags)
 {
-    return xids_vchan_client_init(p->c, world_platform(p->w, 1), WORLD_DOMID(0), p->ref, xids_vchan_port(p->s), flags);
+    return xids_vchan_client_init(p->c, world_platform(p->w, 1), WORLD_DOMID(0), p->ref, xids_vchan_port(p->s),
+                                  flags | protocol);
 }
 
 void pair_open(struct pair *p, unsigned int left_order, unsigned int right_order, unsigned int flags)
@@ -239,6 +248,7 @@ void pair_open(struct pair *p, unsigned int left_order, unsigned int right_order
     ck_assert_int_eq(world_events(p->w, 0, p->s), 1);
     ck_assert_int_eq(world_events(p->w, 1, p->c), 1);
     ck_assert_int_eq(xids_vchan_state(p->s), XIDS_VCHAN_OPEN);
+    ck_assert(xids_vchan_extended(p->s) == (protocol == 0) && xids_vchan_extended(p->c) == (protocol == 0));
 }
 
 void pair_close(struct pair *p)

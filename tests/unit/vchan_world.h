@@ -41,6 +41,12 @@ uint8_t *world_page(struct world *w, int d, grant_ref_t ref);
 /* How many pages the domain has mapped read-only. */
 unsigned int world_readonly_pages(const struct world *w, int d);
 
+/*
+ * A check fixture: pairs speak the extension from here on, in this test. Without it they are made with
+ * XIDS_VCHAN_PLAIN, so that tests can look at the page as libxenvchan has it.
+ */
+void world_extended(void);
+
 /* A channel between both, made and connected; its memory is malloc'ed. */
 struct pair {
     struct world *w;
