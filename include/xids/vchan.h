@@ -149,6 +149,23 @@ int xids_vchan_recv(struct xids_vchan *ch, void *packet, uint32_t len) XIDS_MUST
 /* Returns len; -XEN_EAGAIN: not enough room yet; -XEN_ENOTCONN; -XEN_EMSGSIZE: larger than the ring. */
 int xids_vchan_send(struct xids_vchan *ch, const void *packet, uint32_t len) XIDS_MUST_CHECK;
 
+/* ---- many pieces in one call ---- */
+
+/* A piece of the caller's memory. Only the calls that read store into it. */
+struct xids_vchan_iov {
+    void *data;
+    uint32_t len; /* in bytes */
+};
+
+/*
+ * As read, write, recv and send, from and to count pieces in order; the sum of their lengths must be below 2^31
+ * (-XEN_EINVAL). What they write is published at once, as one.
+ */
+int xids_vchan_readv(struct xids_vchan *ch, const struct xids_vchan_iov *iov, unsigned int count) XIDS_MUST_CHECK;
+int xids_vchan_writev(struct xids_vchan *ch, const struct xids_vchan_iov *iov, unsigned int count) XIDS_MUST_CHECK;
+int xids_vchan_recvv(struct xids_vchan *ch, const struct xids_vchan_iov *iov, unsigned int count) XIDS_MUST_CHECK;
+int xids_vchan_sendv(struct xids_vchan *ch, const struct xids_vchan_iov *iov, unsigned int count) XIDS_MUST_CHECK;
+
 /* ---- without copying ---- */
 
 /*
@@ -157,8 +174,19 @@ int xids_vchan_send(struct xids_vchan *ch, const void *packet, uint32_t len) XID
  */
 int xids_vchan_peek(struct xids_vchan *ch, const uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
 int xids_vchan_reserve(struct xids_vchan *ch, uint8_t XIDS_PEER **span, uint32_t want) XIDS_MUST_CHECK;
+
+/* One contiguous part of a ring. */
+struct xids_vchan_span {
+    uint8_t XIDS_PEER *data;
+    uint32_t len; /* in bytes; 0: data is NULL */
+};
+
+/* The same, with what lies beyond the end of the ring in the second span. Return the sum of both, or as peek. */
+int xids_vchan_peekv(struct xids_vchan *ch, struct xids_vchan_span spans[2], uint32_t want) XIDS_MUST_CHECK;
+int xids_vchan_reservev(struct xids_vchan *ch, struct xids_vchan_span spans[2], uint32_t want) XIDS_MUST_CHECK;
+
 /*
- * Takes n bytes as used or filled. 0; -XEN_EINVAL: more than was known; commit: -XEN_EINVAL
+ * Takes n bytes as used or filled, of either form of spans. 0; -XEN_EINVAL: more than was known; commit: -XEN_EINVAL
  * after shutdown.
  */
 int xids_vchan_consume(struct xids_vchan *ch, uint32_t n) XIDS_MUST_CHECK;
