@@ -11,6 +11,7 @@
 #define XIDS_VCHAN_OPEN_H
 
 #include <xids/vchan.h>
+#include <xids/vchan_service.h>
 #include <xids/xs.h>
 
 XIDS_BEGIN_DECLS
@@ -107,6 +108,19 @@ int xids_vchan_write_all(struct xids_vchan *ch, uint32_t *done, const void *data
 
 /* Waits until the peer has read everything that we wrote. 0; or as write_all. */
 int xids_vchan_drain(struct xids_vchan *ch, uint64_t deadline) XIDS_MUST_CHECK;
+
+/* ---- a service in a program ---- */
+
+/*
+ * One turn of a service (vchan_service.h) in a program that does nothing else with its platform: gives it the events,
+ * serves the connection to the store, steps it, and sleeps until there is more to do, at most timeout_ms (-1: no
+ * limit). event_fd: readable when an event is pending (xids_platform_xen_event_fd). xs: the connection whose engine
+ * (xids_xs_client) the service has; it is made anew when it was lost.
+ * Returns 1: perhaps there is more to do; 0: the time is over; -XEN_EINTR: a signal; -XEN_ENOTCONN: the connection was
+ * lost and cannot be made anew; or what the platform says.
+ */
+int xids_vchan_service_turn(struct xids_vchan_service *s, struct xids_platform *platform, int event_fd,
+                            struct xids_xs *xs, int timeout_ms) XIDS_MUST_CHECK;
 
 XIDS_END_DECLS
 

@@ -12,7 +12,7 @@ struct host {
     struct dom *d; /* NULL: in domain 0, with the rest */
     struct xids_xs_client *xs;
     void *xs_mem;
-    struct xids_xs_conn *conn;
+    struct xids_xs_conn *conn; /* NULL: none at the moment */
     struct xids_vchan_service *service;
     void *mem;
     struct xids_vchan_service_config config;
@@ -112,9 +112,9 @@ static inline uint64_t host_step(void *ctx)
     uint64_t at = 0;
     bool moved = true;
     for (unsigned int i = 0; i < 50 && (at == 0 || moved); i++) {
-        moved = world_talk(h->w, h->conn, h->xs);
+        moved = h->conn != NULL && world_talk(h->w, h->conn, h->xs);
         at = part->step(part->ctx, xids_model_now(h->w->m));
-        moved |= world_talk(h->w, h->conn, h->xs);
+        moved |= h->conn != NULL && world_talk(h->w, h->conn, h->xs);
     }
     return moved ? 0 : at;
 }

@@ -559,6 +559,32 @@ START_TEST(a_number_that_is_given_out_again_at_once_is_another_domain)
 }
 END_TEST
 
+/* The store's daemon ends, and another begins: first with what the old one knew, then with nothing. */
+START_TEST(the_store_may_be_started_again)
+{
+    up_dom0(_i);
+    host_begin(h);
+    struct end *c = client(5);
+    world_steps(&w, (unsigned int)_i * 7);
+    for (unsigned int i = 0; i < 2; i++) {
+        xids_xs_client_fail(h->xs, -XEN_ENOTCONN, "the store closed the connection");
+        xids_xs_server_disconnect(h->conn);
+        h->conn = NULL;
+        world_run(&w, SECOND);
+        h->conn = world_connect(&w);
+        if (i == 1)
+            world_rm(&w, "/local/domain/0/data");
+        xids_xs_client_reset(h->xs);
+        host_stray(h, 0);
+        meets(c, "with another store", i);
+        struct end *other = client((domid_t)(6 + i));
+        meets(other, "a late one", i);
+    }
+    ck_assert_uint_eq(c->closed, 0);
+    down();
+}
+END_TEST
+
 /* ---- names ---- */
 
 START_TEST(names_are_checked)
@@ -649,6 +675,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, two_hundred_domains_are_served, 0, 2);
     tcase_add_loop_test(t, a_domain_that_goes_takes_everything_along, 0, SEEDS);
     tcase_add_loop_test(t, a_number_that_is_given_out_again_at_once_is_another_domain, 0, SEEDS);
+    tcase_add_loop_test(t, the_store_may_be_started_again, 0, SEEDS);
     tcase_add_test(t, names_are_checked);
     tcase_add_test(t, the_longest_name_serves);
     suite_add_tcase(suite, t);
