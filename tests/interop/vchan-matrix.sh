@@ -84,7 +84,7 @@ destroyed() {
     eventually all_at "$count" || cat "$sim_work"/out-* "$sim_work"/err-*
     "$sim" domain destroy "$doomed"
     # Of those that it kills the shell would tell.
-    wait "${pids[@]}" 2>/dev/null
+    { wait "${pids[@]}"; } 2>/dev/null
     "$sim" domain destroy $((server + client - doomed))
 }
 
