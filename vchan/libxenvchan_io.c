@@ -262,6 +262,9 @@ int libxenvchan_wait(struct libxenvchan *ctrl)
 {
     struct xids_lxv *v = xids_lxv_of(ctrl);
     v->sleeps = true;
+    /* Nobody needs to send an event any more. */
+    if (v->ch.error != 0)
+        return failure(v->ch.error);
     if (spin_for_news(v))
         return 0;
     uint64_t start = v->platform.ops->now(v);

@@ -522,6 +522,25 @@ START_TEST(room_is_found_by_a_blocked_writer)
 }
 END_TEST
 
+START_TEST(nobody_waits_on_a_broken_channel)
+{
+    char byte;
+    serve_client();
+    arrive(4097);
+    ck_assert_int_eq(libxenvchan_data_ready(v), -1);
+    errno = 0;
+    ck_assert_int_eq(libxenvchan_wait(v), -1);
+    ck_assert_int_eq(errno, EBADMSG);
+    v->blocking = -1;
+    ck_assert_int_eq(libxenvchan_read(v, &byte, 1), -1);
+    ck_assert_int_eq(libxenvchan_recv(v, &byte, 1), -1);
+    ck_assert_int_eq(libxenvchan_write(v, &byte, 1), -1);
+    ck_assert_int_eq(libxenvchan_send(v, &byte, 1), -1);
+    ck_assert_int_eq(libxenvchan_buffer_space(v), -1);
+    ck_assert_int_eq(libxenvchan_is_open(v), 0);
+}
+END_TEST
+
 START_TEST(a_failed_notification_loses_nothing)
 {
     serve_client();
@@ -568,6 +587,7 @@ Suite *xids_suite(void)
     tcase_add_test(tc, wait_does_not_return_for_what_was_seen);
     tcase_add_test(tc, calls_block_on_a_descriptor_that_does_not);
     tcase_add_test(tc, room_is_found_by_a_blocked_writer);
+    tcase_add_test(tc, nobody_waits_on_a_broken_channel);
     tcase_add_test(tc, a_failed_notification_loses_nothing);
     suite_add_tcase(s, tc);
     return s;
