@@ -313,6 +313,12 @@ int xids_vchan_writable(struct xids_vchan *ch)
     return xids_vchan_outgoing_(ch, UINT32_MAX);
 }
 
+int xids_vchan_unread(struct xids_vchan *ch)
+{
+    int n = xids_vchan_look_out_(ch);
+    return n < 0 ? n : (int)(ch->out.at.size - (uint32_t)n);
+}
+
 int xids_vchan_flush(struct xids_vchan *ch)
 {
     if (ch->error != 0)

@@ -196,6 +196,9 @@ int xids_vchan_commit(struct xids_vchan *ch, uint32_t n) XIDS_MUST_CHECK;
 int xids_vchan_readable(struct xids_vchan *ch) XIDS_MUST_CHECK;
 int xids_vchan_writable(struct xids_vchan *ch) XIDS_MUST_CHECK;
 
+/* The bytes that were written and the peer has not read, also when it has gone. 0 and more, or the channel's error. */
+int xids_vchan_unread(struct xids_vchan *ch) XIDS_MUST_CHECK;
+
 /* Publishes what is gathered, and notifies the peer if it asked to be. 0 or the channel's error. */
 int xids_vchan_flush(struct xids_vchan *ch) XIDS_MUST_CHECK;
 
