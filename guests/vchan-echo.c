@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Gives back over a vchan what comes, until the peer closes; then waits for the next. Options:
+ * Gives back over a vchan what comes, until the peer ends or closes; then waits for the next. Options:
  *     peer=DOMID     who the peer is (0)
  *     name=NAME      of the channel (echo): the server's data/vchan/CLIENT/NAME
  *     mode=connect   be the client; without it, the server
@@ -18,6 +18,7 @@ struct echo {
     char say[TEXT], heard[TEXT];
     uint32_t say_len, heard_len;
     bool done, right;
+    bool ended; /* the peer says no more, or has gone */
 };
 
 static void opened(void *ctx, struct xids_vchan *ch)
@@ -25,6 +26,7 @@ static void opened(void *ctx, struct xids_vchan *ch)
     struct echo *e = ctx;
     e->bytes = 0;
     e->heard_len = 0;
+    e->ended = false;
     e->said_at = xids_guest_now(e->g);
     xids_guest_print("vchan-echo: domain %u is here\n", (unsigned int)xids_vchan_remote(ch));
     if (e->say_len > 0 && xids_vchan_send(ch, e->say, e->say_len) < 0)
@@ -43,6 +45,7 @@ static int give_back(struct echo *e, struct xids_vchan *ch)
         if (room <= 0)
             return room;
         int n = xids_vchan_read(ch, piece, (uint32_t)room < sizeof(piece) ? (uint32_t)room : sizeof(piece));
+        e->ended = n == 0;
         if (n <= 0)
             return n;
         e->bytes += (uint32_t)n;
@@ -56,10 +59,11 @@ static int give_back(struct echo *e, struct xids_vchan *ch)
 
 static void listen_to(struct echo *e, struct xids_vchan *ch)
 {
-    int n;
+    int n = 1;
     while (e->heard_len < e->say_len &&
            (n = xids_vchan_read(ch, e->heard + e->heard_len, e->say_len - e->heard_len)) > 0)
         e->heard_len += (uint32_t)n;
+    e->ended = n == 0;
     if (e->heard_len < e->say_len)
         return;
     e->right = __builtin_memcmp(e->heard, e->say, e->say_len) == 0;
@@ -79,9 +83,12 @@ static uint64_t serve(void *ctx, struct xids_vchan *ch, uint64_t now)
         /* It has gone, and will not hear what it said last. */
         while (xids_vchan_read(ch, rest, sizeof(rest)) > 0) {
         }
+    /* It says no more, and has been given back everything: so it learns. What is left is its end. */
+    int rc = e->ended ? xids_vchan_shutdown(ch) : 0;
+    (void)rc;
     /* Full: what matters is room. Else: bytes. */
-    bool full = e->say_len == 0 && xids_vchan_writable(ch) == 0;
-    return xids_vchan_arm(ch, full ? 0 : 1, full ? 1 : 0) == 1 && !e->done ? 0 : UINT64_MAX;
+    bool full = e->say_len == 0 && !e->ended && xids_vchan_writable(ch) == 0;
+    return xids_vchan_arm(ch, full || e->ended ? 0 : 1, full ? 1 : 0) == 1 && !e->done ? 0 : UINT64_MAX;
 }
 
 static void closed(void *ctx, struct xids_vchan *ch, int rc, const char *reason)
