@@ -1,60 +1,309 @@
 /* SPDX-License-Identifier: ISC */
-/* xids-vchan: joins a vchan to standard input and output. */
-#include <xids/platform_xen.h>
-#include <xids/vchan_open.h>
+/* xids-vchan: joins vchans to standard input and output, sockets and processes. This file: the turns it takes. */
+#include "vchan/tool.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-/* What one write to standard output takes at most: a pipe that polls writable takes it without blocking. */
-#define PIECE PIPE_BUF
-#define CHUNK 65536
+#define EVENTS_AT_ONCE 256
 
-#define EVENTS_AT_ONCE 64
-
-/* How often, in milliseconds, the peer's domain is looked after. */
-#define LOOK_AFTER_MS 1000
+/* How often the peers' domains are looked after. */
+#define LOOK_AFTER (1000 * MS)
 
 /* For one answer of xenstore. */
 #define STORE_TIMEOUT_MS 10000u
 
-/* How long a signal has to wait at most while no server has come. */
-#define SLICE_MS 300
-
-struct options {
-    bool server, keep;
-    domid_t remote;
-    const char *where;
-    unsigned int left_order, right_order;
-    int timeout_ms;
-    const char *store;
-};
-
-/* One run: what is between standard input and the channel, and between the channel and standard output. */
-struct flow {
-    struct xids_platform *platform;
-    struct xids_vchan_link *link;
-    struct xids_vchan *ch;
-    bool keep;
-    bool input_ended, sent, peer_ended, lost;
-    uint64_t look_at;
-    uint8_t in[CHUNK], out[CHUNK];
-    size_t in_at, in_len, out_at, out_len;
-};
+/* A turn comes at least so often, for what is done by the clock. */
+#define TURN_MS 1000
+#define TURN_SOON_MS 50
 
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number)
 {
-    stopped = number;
+    if (number != SIGCHLD)
+        stopped = number;
+}
+
+int tool_stopped(void)
+{
+    return stopped;
+}
+
+uint64_t tool_now(const struct tool *t)
+{
+    return t->platform->ops->now(t->platform->ctx);
+}
+
+/* ---- the list of descriptors ---- */
+
+struct list {
+    struct pollfd *fds;
+    size_t count, room;
+};
+
+/* Where it is in the list, or -1: no memory, and it is not looked at this time. */
+static int add(struct list *l, int fd, short events)
+{
+    if (l->count == l->room) {
+        size_t room = l->room * 2 + 16;
+        struct pollfd *fds = realloc(l->fds, room * sizeof(*fds));
+        if (fds == NULL)
+            return -1;
+        l->fds = fds;
+        l->room = room;
+    }
+    l->fds[l->count] = (struct pollfd){.fd = fd, .events = events};
+    return (int)l->count++;
+}
+
+static short found(const struct list *l, int place)
+{
+    return place >= 0 ? l->fds[place].revents : 0;
+}
+
+static void add_flow(struct list *l, struct flow *f)
+{
+    short events = flow_wants_in(f);
+    f->poll_in = events != 0 ? add(l, f->end.in.fd.fd, events) : -1;
+    f->poll_out = flow_polls_out(f, &events) ? add(l, f->end.out.fd.fd, events) : -1;
+}
+
+static bool accepts_now(const struct tool *t)
+{
+    return t->listener >= 0 && !t->over && t->flow_count + t->guest_count < t->o->channels + (t->offer != NULL) &&
+           !(t->o->one && t->served > 0) && tool_now(t) >= t->accept_at;
+}
+
+/* Fills the list. Places 0 and 1 are the event channels and the watch. */
+static int list_up(struct tool *t, struct list *l)
+{
+    l->count = 0;
+    int rc = add(l, xids_platform_xen_event_fd(t->platform), POLLIN);
+    if (rc == 0)
+        rc = add(l, t->watch != NULL && !t->store_lost ? xids_xs_fd(t->watch) : -1, POLLIN);
+    if (rc == 1)
+        rc = add(l, accepts_now(t) ? t->listener : -1, POLLIN);
+    for (size_t i = 0; i < t->guest_count; i++)
+        t->guests[i].poll = add(l, t->guests[i].fd, 0);
+    for (size_t i = 0; i < t->flow_count; i++)
+        add_flow(l, t->flows[i]);
+    return rc == 2 ? 0 : -XEN_ENOMEM;
+}
+
+/* ---- what the list has found ---- */
+
+static int take_events(struct tool *t)
+{
+    const struct xids_platform *p = t->platform;
+    int port = 0;
+    /* Not without end: a peer can send events faster than they are taken. */
+    for (int i = 0; i < EVENTS_AT_ONCE && (port = p->ops->evtchn_pending(p->ctx)) > 0; i++) {
+        struct flow *f = flow_of_port(t, (evtchn_port_t)port);
+        if (f == NULL) {
+            (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);
+            continue;
+        }
+        (void)xids_vchan_event(f->ch);
+        f->run = true;
+    }
+    return port < 0 ? port : 0;
+}
+
+static void accept_one(struct tool *t)
+{
+    int fd = socket_accept(t);
+    if (fd >= 0) {
+        meet_guest(t, fd);
+    } else if (fd != -EAGAIN && fd != -ECONNABORTED && fd != -EINTR) {
+        report(t, t->o->address, fd);
+        /* What is short now, descriptors perhaps, will not be there at once. */
+        t->accept_at = tool_now(t) + TURN_MS * MS;
+    }
+}
+
+static int dispatch(struct tool *t, const struct list *l)
+{
+    int rc = found(l, 0) != 0 ? take_events(t) : 0;
+    if (found(l, 1) != 0)
+        meet_watched(t);
+    for (size_t i = 0; i < t->flow_count; i++)
+        flow_polled(t->flows[i], found(l, t->flows[i]->poll_in), found(l, t->flows[i]->poll_out));
+    for (size_t i = t->guest_count; i-- > 0;) {
+        if (found(l, t->guests[i].poll) != 0)
+            meet_guest_left(t, i);
+    }
+    if (found(l, 2) != 0)
+        accept_one(t);
+    return rc;
+}
+
+/* ---- a turn ---- */
+
+/* Not only when nothing moves: a link must have seen a server in order to miss it. */
+static void look_after_peers(struct tool *t)
+{
+    uint64_t now = tool_now(t);
+    if (now < t->look_at)
+        return;
+    for (size_t i = 0; i < t->flow_count; i++) {
+        (void)xids_vchan_link_check(t->flows[i]->link);
+        t->flows[i]->run = true;
+    }
+    t->look_at = now + LOOK_AFTER;
+}
+
+static void move_all(struct tool *t)
+{
+    for (size_t i = 0; i < t->flow_count;) {
+        struct flow *f = t->flows[i];
+        if (f->run)
+            flow_step(t, f);
+        if (f->state == FLOW_OVER)
+            meet_over(t, f);
+        else
+            i++;
+    }
+}
+
+/* How long to sleep, in milliseconds. */
+static int patience(struct tool *t)
+{
+    bool awake = false, soon = false;
+    for (size_t i = 0; i < t->flow_count; i++) {
+        awake = flow_arm(t, t->flows[i]) || awake;
+        soon = soon || t->flows[i]->state == FLOW_JOINING;
+    }
+    if (awake || (t->offer != NULL && xids_vchan_state(t->offer->ch) != XIDS_VCHAN_CONNECTING))
+        return 0;
+    uint64_t now = tool_now(t);
+    uint64_t until = t->look_at;
+    if (t->o->progress && t->report_at < until)
+        until = t->report_at;
+    if (t->try_at > now && t->try_at < until)
+        until = t->try_at;
+    if (t->deadline > now && t->deadline < until)
+        until = t->deadline;
+    int ms = until > now ? (int)((until - now) / MS) + 1 : 0;
+    return soon && ms > TURN_SOON_MS ? TURN_SOON_MS : ms;
+}
+
+static int turn(struct tool *t, struct list *l, const sigset_t *signals)
+{
+    process_reap(t, false);
+    meet_step(t);
+    move_all(t);
+    progress(t, false);
+    if (t->over)
+        return 0;
+    int ms = patience(t);
+    struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    int rc = list_up(t, l);
+    if (rc < 0)
+        return rc;
+    if (ppoll(l->fds, (nfds_t)l->count, &limit, signals) < 0)
+        return errno == EINTR ? 0 : -errno;
+    look_after_peers(t);
+    return dispatch(t, l);
+}
+
+/* Processes get their time to end, and then less of it. */
+static void wait_for_children(struct tool *t, const sigset_t *signals)
+{
+    const struct timespec slice = {.tv_nsec = TURN_SOON_MS * 1000000};
+    for (process_reap(t, stopped != 0); t->child_count > 0; process_reap(t, stopped != 0))
+        (void)ppoll(NULL, 0, &slice, signals);
+}
+
+/* Signals come while we sleep, and only then. before: what was held back until now. */
+static void hold_signals(sigset_t *before)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
+    const struct sigaction action = {.sa_handler = on_signal};
+    sigset_t held;
+    (void)sigemptyset(&held);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        (void)sigaddset(&held, numbers[i]);
+    (void)sigprocmask(SIG_BLOCK, &held, before);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        (void)sigaction(numbers[i], &action, NULL);
+}
+
+static void run(struct tool *t, const sigset_t *signals)
+{
+    struct list l = {0};
+    int rc = 0;
+    t->begun = tool_now(t);
+    t->look_at = t->begun + LOOK_AFTER;
+    while (rc == 0 && stopped == 0 && !t->over)
+        rc = turn(t, &l, signals);
+    if (rc < 0)
+        report(t, "event channels", rc);
+    progress(t, true);
+    free(l.fds);
+}
+
+static int serve(struct tool *t)
+{
+    sigset_t signals;
+    hold_signals(&signals);
+    int rc = t->o->accepts ? socket_listen(t) : 0;
+    if (rc < 0)
+        report(t, t->o->address, rc);
+    if (rc == 0)
+        rc = meet_begin(t);
+    if (rc == 0)
+        run(t, &signals);
+    meet_end(t);
+    wait_for_children(t, &signals);
+    if (t->listener >= 0)
+        (void)close(t->listener);
+    if (t->bound != NULL)
+        (void)unlink(t->bound);
+    free(t->bound);
+    free(t->flows);
+    free(t->by_port);
+    free(t->guests);
+    free(t->children);
+    return stopped != 0 ? 128 + stopped : t->status;
+}
+
+/* ---- the start ---- */
+
+/* Numbers 0 to 2 are taken, so that no descriptor of ours is mistaken for a standard one. */
+static void fill_standard(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* Each channel takes a few. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* What a process of --exec may want to know. */
+static void set_environment(const struct options *o)
+{
+    char domid[16];
+    (void)snprintf(domid, sizeof(domid), "%u", o->remote);
+    (void)setenv("XIDS_VCHAN_DOMID", domid, 1);
+    (void)setenv("XIDS_VCHAN_NAME", o->where, 1);
 }
 
 static int fail(const char *what, int rc)
@@ -63,310 +312,46 @@ static int fail(const char *what, int rc)
     return EXIT_FAILURE;
 }
 
-/* Moves what can be moved without sleeping. 0, or the channel's error. */
-static int move(struct flow *f)
+static int open_store(struct tool *t, domid_t *self)
 {
-    while (f->in_len > 0) {
-        int rc = xids_vchan_write(f->ch, f->in + f->in_at, (uint32_t)f->in_len);
-        if (rc == -XEN_EAGAIN)
-            break;
-        if (rc < 0)
-            return rc;
-        f->in_at += (size_t)rc;
-        f->in_len -= (size_t)rc;
-        f->sent = true;
-    }
-    if (f->out_len == 0 && !f->peer_ended) {
-        int rc = xids_vchan_read(f->ch, f->out, CHUNK);
-        if (rc < 0 && rc != -XEN_EAGAIN)
-            return rc;
-        f->peer_ended = rc == 0;
-        f->out_at = 0;
-        f->out_len = rc > 0 ? (size_t)rc : 0;
-    }
-    return 0;
-}
-
-/* Whether we are done sending: all of standard input has been read by the peer. */
-static bool delivered(struct flow *f)
-{
-    return f->input_ended && f->in_len == 0 && xids_vchan_writable(f->ch) == (int)xids_vchan_write_size(f->ch);
-}
-
-static int take_events(struct flow *f)
-{
-    const struct xids_platform *p = f->platform;
-    int port = 0;
-    /* Not without end: a peer can send events faster than they are taken. */
-    for (int i = 0; i < EVENTS_AT_ONCE && (port = p->ops->evtchn_pending(p->ctx)) > 0; i++) {
-        if ((evtchn_port_t)port == xids_vchan_port(f->ch))
-            (void)xids_vchan_event(f->ch);
-        else
-            (void)p->ops->evtchn_unmask(p->ctx, (evtchn_port_t)port);
-    }
-    return port < 0 ? port : 0;
-}
-
-static int read_input(struct flow *f)
-{
-    ssize_t n = read(STDIN_FILENO, f->in, CHUNK);
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN ? 0 : -errno;
-    f->input_ended = n == 0;
-    f->in_at = 0;
-    f->in_len = (size_t)n;
-    return 0;
-}
-
-static int write_output(struct flow *f)
-{
-    ssize_t n = write(STDOUT_FILENO, f->out + f->out_at, f->out_len < PIECE ? f->out_len : PIECE);
-    if (n < 0)
-        return errno == EINTR || errno == EAGAIN ? 0 : -errno;
-    f->out_at += (size_t)n;
-    f->out_len -= (size_t)n;
-    return 0;
-}
-
-/* Nothing more is taken from standard input; whoever writes to it learns that at once. */
-static void drop_input(struct flow *f)
-{
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (nothing >= 0) {
-        (void)dup2(nothing, STDIN_FILENO);
-        (void)close(nothing);
-    }
-    f->in_len = 0;
-    f->input_ended = true;
-    f->sent = false;
-}
-
-/*
- * Whether the channel lets us sleep. When the peer has ended arm never does; but what we have still to write out can
- * block all the same, and then only the descriptors count.
- */
-static bool may_sleep(struct flow *f, int armed)
-{
-    if (armed == 0 || f->peer_ended)
-        return true;
-    enum xids_vchan_state state = xids_vchan_state(f->ch);
-    bool ended = state == XIDS_VCHAN_DRAINING || state == XIDS_VCHAN_CLOSED;
-    return ended && f->out_len > 0 && f->in_len == 0;
-}
-
-/* Not only when nothing moves: the link must have seen a server in order to miss it. */
-static void look_after_peer(struct flow *f)
-{
-    uint64_t now = f->platform->ops->now(f->platform->ctx);
-    if (now < f->look_at)
-        return;
-    (void)xids_vchan_link_check(f->link);
-    f->look_at = now + LOOK_AFTER_MS * UINT64_C(1000000);
-}
-
-/* Sleeps until a descriptor or the channel has something for us, and takes it. */
-static int wait_and_take(struct flow *f)
-{
-    bool waiting_for_read = f->input_ended && f->in_len == 0 && f->sent;
-    uint32_t want_write = f->in_len > 0 ? 1 : waiting_for_read ? xids_vchan_write_size(f->ch) : 0;
-    if (want_write > 1 && delivered(f))
-        want_write = 0;
-    struct pollfd fds[] = {
-        {.fd = xids_platform_xen_event_fd(f->platform), .events = POLLIN},
-        {.fd = f->input_ended || f->in_len > 0 || f->peer_ended ? -1 : STDIN_FILENO, .events = POLLIN},
-        {.fd = f->out_len > 0 ? STDOUT_FILENO : -1, .events = POLLOUT},
-    };
-    int armed = xids_vchan_arm(f->ch, f->out_len == 0 && !f->peer_ended ? 1 : 0, want_write);
-    if (armed < 0)
-        return armed;
-    int n = poll(fds, 3, may_sleep(f, armed) ? LOOK_AFTER_MS : 0);
-    if (n < 0)
-        return errno == EINTR ? 0 : -errno;
-    look_after_peer(f);
-    int rc = fds[0].revents != 0 ? take_events(f) : 0;
-    if (rc == 0 && fds[1].revents != 0)
-        rc = read_input(f);
-    if (rc == 0 && fds[2].revents != 0)
-        rc = write_output(f);
-    return rc;
-}
-
-/*
- * vchan has no half-close. So a side that has sent something and comes to the end of its input closes when the peer
- * has read it all; one that had nothing to send stays for what the peer sends, unless that one closes.
- */
-static bool finished(struct flow *f)
-{
-    if (f->out_len > 0)
-        return false;
-    return f->peer_ended || (!f->keep && f->sent && delivered(f) && xids_vchan_readable(f->ch) <= 0);
-}
-
-static int run(struct flow *f)
-{
-    for (;;) {
-        int rc = move(f);
-        /* The peer, or its whole domain, has gone: what we still have is lost, what it left is not. */
-        if (rc == -XEN_ENOTCONN || (rc == -XEN_ENODEV && f->in_len > 0)) {
-            f->lost = true;
-            drop_input(f);
-            continue;
-        }
-        if (rc == 0 && f->lost && finished(f))
-            return -XEN_ENOTCONN;
-        if (rc < 0 || finished(f) || stopped != 0)
-            return rc;
-        rc = wait_and_take(f);
-        if (rc < 0)
-            return rc;
-    }
-}
-
-/* Connects in slices, for waiting on xenstore does not end at a signal. */
-static int connect_until_stopped(struct xids_vchan_link **link, const struct options *o,
-                                 const struct xids_platform *platform, struct xids_xs *xs, const char *path)
-{
-    int left = o->timeout_ms;
-    for (;;) {
-        int slice = left < 0 || left > SLICE_MS ? SLICE_MS : left;
-        int rc = xids_vchan_connect(link, platform, xs, o->remote, path, 0, slice);
-        if (left >= 0)
-            left -= slice;
-        if (rc != -XEN_ETIMEDOUT || left == 0)
-            return rc;
-        if (stopped != 0)
-            return -XEN_EINTR;
-    }
-}
-
-static int serve(const struct options *o, struct xids_platform *platform, struct xids_xs *xs)
-{
-    static struct flow f;
-    struct xids_vchan_link *link = NULL;
-    char *made = NULL;
-    const char *path = o->where;
-    if (path[0] != '/') {
-        int rc = xids_vchan_path(&made, o->server ? platform->domid : o->remote,
-                                 o->server ? o->remote : platform->domid, o->where);
-        if (rc < 0)
-            return fail("path", rc);
-        path = made;
-    }
-    int rc = o->server ? xids_vchan_listen(&link, platform, xs, o->remote, path, o->left_order, o->right_order, 0)
-                       : connect_until_stopped(&link, o, platform, xs, path);
-    if (rc < 0) {
-        if (stopped == 0)
-            (void)fail(path, rc);
-        free(made);
-        return stopped != 0 ? 128 + stopped : EXIT_FAILURE;
-    }
-    free(made);
-    f = (struct flow){.platform = platform, .link = link, .ch = xids_vchan_of(link), .keep = o->keep};
-    f.look_at = platform->ops->now(platform->ctx) + LOOK_AFTER_MS * UINT64_C(1000000);
-    rc = run(&f);
-    int status = EXIT_SUCCESS;
-    if (rc < 0) {
-        const char *reason = xids_vchan_reason(f.ch);
-        status = fail(reason[0] != '\0' ? reason
-                      : f.lost          ? "the peer closed before it had read everything"
-                                        : "channel",
-                      rc);
-    }
-    xids_vchan_unlink(link);
-    return stopped != 0 ? 128 + stopped : status;
-}
-
-static void usage(FILE *to)
-{
-    (void)fprintf(to, "usage: xids-vchan [-k] [-l ORDER] [-r ORDER] [-s SOCKET] [-t SECONDS] listen|connect DOMID "
-                      "NAME|PATH\n");
-}
-
-static bool number(unsigned long *value, const char *text, unsigned long max)
-{
-    char *end = NULL;
-    errno = 0;
-    *value = strtoul(text, &end, 10);
-    return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *value <= max;
-}
-
-static bool parse(struct options *o, int argc, char **argv)
-{
-    unsigned long n = 0;
-    int c;
-    *o = (struct options){.left_order = 16, .right_order = 16, .timeout_ms = -1};
-    static const struct option longs[] = {
-        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
-    while ((c = getopt_long(argc, argv, "hkl:r:s:t:V", longs, NULL)) != -1) {
-        switch (c) {
-        case 'h':
-            usage(stdout);
-            exit(EXIT_SUCCESS);
-        case 'V':
-            (void)puts("xids-vchan " XIDS_VERSION);
-            exit(EXIT_SUCCESS);
-        case 'k':
-            o->keep = true;
-            break;
-        case 'l':
-        case 'r':
-            if (!number(&n, optarg, XIDS_VCHAN_ORDER_MAX))
-                return false;
-            *(c == 'l' ? &o->left_order : &o->right_order) = (unsigned int)n;
-            break;
-        case 's':
-            o->store = optarg;
-            break;
-        case 't':
-            if (!number(&n, optarg, INT_MAX / 1000))
-                return false;
-            o->timeout_ms = (int)n * 1000;
-            break;
-        default:
-            return false;
-        }
-    }
-    if (argc - optind != 3 || !number(&n, argv[optind + 1], DOMID_FIRST_RESERVED - 1) || argv[optind + 2][0] == '\0')
-        return false;
-    o->remote = (domid_t)n;
-    o->where = argv[optind + 2];
-    o->server = strcmp(argv[optind], "listen") == 0;
-    return o->server || strcmp(argv[optind], "connect") == 0;
+    const char *store = t->o->store;
+    int rc = xids_xs_open(&t->xs, store);
+    if (rc < 0)
+        return fail(store != NULL ? store : "xenstore cannot be reached", rc);
+    /* Until something is published a signal simply ends the program, also while xenstore does not answer. */
+    xids_xs_set_timeout(t->xs, STORE_TIMEOUT_MS);
+    rc = xids_xs_own_domid(t->xs, self);
+    if (rc == 0)
+        return 0;
+    return fail(rc == -XEN_ETIMEDOUT ? "xenstore does not answer"
+                : rc == -XEN_ENOENT  ? "xenstore has no node \"domid\" for this domain"
+                                     : "xenstore",
+                rc);
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
-    if (!parse(&o, argc, argv)) {
-        usage(stderr);
+    struct tool t = {.o = &o, .listener = -1};
+    domid_t self = 0;
+    int status = options_parse(&o, argc, argv);
+    if (status >= 0)
+        return status;
+    int rc = socket_check(&o);
+    if (rc < 0) {
+        (void)fail(o.address, rc);
         return 2;
     }
+    fill_standard();
+    raise_limit();
+    set_environment(&o);
     (void)signal(SIGPIPE, SIG_IGN);
-
-    struct xids_xs *xs = NULL;
-    struct xids_platform *platform = NULL;
-    domid_t self = 0;
-    int rc = xids_xs_open(&xs, o.store);
-    if (rc < 0)
-        return fail(o.store != NULL ? o.store : "xenstore cannot be reached", rc);
-    /* Until something is published a signal simply ends the program, also while xenstore does not answer. */
-    xids_xs_set_timeout(xs, STORE_TIMEOUT_MS);
-    rc = xids_xs_own_domid(xs, &self);
-    struct sigaction action = {.sa_handler = on_signal};
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGHUP, &action, NULL);
-    int status = EXIT_FAILURE;
-    if (rc < 0) {
-        (void)fail(rc == -XEN_ETIMEDOUT ? "xenstore does not answer"
-                   : rc == -XEN_ENOENT  ? "xenstore has no node \"domid\" for this domain"
-                                        : "xenstore",
-                   rc);
-    } else {
-        rc = xids_platform_xen_open_as(&platform, self, 0);
-        status = rc < 0 ? fail("Xen's devices", rc) : serve(&o, platform, xs);
+    status = open_store(&t, &self);
+    if (status == 0) {
+        rc = xids_platform_xen_open_as(&t.platform, self, 0);
+        status = rc < 0 ? fail("Xen's devices", rc) : serve(&t);
     }
-    xids_platform_xen_close(platform);
-    xids_xs_close(xs);
+    xids_platform_xen_close(t.platform);
+    xids_xs_close(t.xs);
     return status;
 }
