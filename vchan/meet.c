@@ -46,7 +46,7 @@ static void permit_later(struct xids_vchan_meet *m, uint64_t now)
 static const char *store_reason(const struct xids_vchan_meet *m, int rc)
 {
     if (rc == -XEN_EBADMSG)
-        return "event-channel or ring-ref is not a number";
+        return "what should be a number in xenstore is none";
     if (rc == -XEN_EACCES && m->server)
         return "xenstore does not let us write there";
     if (rc == -XEN_EACCES || rc == -XEN_ENOENT)
@@ -257,7 +257,7 @@ static uint64_t attempt_at(const struct xids_vchan_meet *m)
 static enum meet_talk what_to_ask(const struct xids_vchan_meet *m)
 {
     if (!m->server)
-        return MEET_READING;
+        return m->anywhere ? MEET_FINDING : MEET_READING;
     return !m->current ? MEET_PREPARING : m->changed ? MEET_VERIFYING : MEET_PERMITTING;
 }
 
@@ -308,6 +308,24 @@ static void connect_client(struct xids_vchan_meet *m, uint64_t now)
                                                         : "the channel cannot be connected");
 }
 
+/* Client: goes on to the numbers of the server that our own tree names. */
+static int go_there(struct xids_vchan_meet *m)
+{
+    uint32_t remote = m->answers[0].number;
+    int rc = 0;
+    if (remote >= DOMID_FIRST_RESERVED)
+        return -XEN_EBADMSG;
+    if (!m->known || remote != m->remote) {
+        xids_meet_unwatch_port_(m);
+        m->remote = (domid_t)remote;
+        m->known = true;
+        rc = xids_meet_path_(m);
+    }
+    if (rc == 0)
+        rc = xids_meet_watch_(m);
+    return rc < 0 ? rc : xids_meet_ask_(m, MEET_READING);
+}
+
 /* Server: the first that went wrong among those answers that must be good. */
 static int worst(const struct xids_vchan_meet *m, unsigned int from, unsigned int to)
 {
@@ -333,6 +351,9 @@ static void answered(struct xids_vchan_meet *m, uint64_t now)
     m->talk = MEET_SILENT;
     switch (talk) {
     case MEET_SILENT:
+        break;
+    case MEET_FINDING:
+        rc = m->answers[0].rc < 0 ? m->answers[0].rc : go_there(m);
         break;
     case MEET_READING:
         rc = worst(m, 0, 3);
@@ -492,6 +513,7 @@ int xids_vchan_meet_init(struct xids_vchan_meet **meet, void *mem, size_t size,
     m->user = config->user;
     m->server = config->server;
     m->remote = config->remote;
+    m->anywhere = !m->server && m->named && config->remote == DOMID_INVALID;
     m->left_order = config->left_order;
     m->right_order = config->right_order;
     m->flags = config->flags;

@@ -13,6 +13,7 @@
 /* What the store is being asked. */
 enum meet_talk {
     MEET_SILENT,
+    MEET_FINDING,    /* client: in which domain the server is */
     MEET_READING,    /* client: for the numbers */
     MEET_PREPARING,  /* server: to take the old port away and the ring's reference in */
     MEET_PUBLISHING, /* server: to take the port in */
@@ -55,11 +56,14 @@ struct xids_vchan_meet {
     unsigned int held;
     unsigned int quick; /* server: clients that stayed for a short time only, one after the other */
     uint32_t watch;     /* 0: none */
-    int told;           /* the last refusal */
+    uint32_t pointer_watch;
+    int told; /* the last refusal */
     int drop_rc;
     domid_t remote;
     bool server;
     bool named;     /* the path is made of the domids and given, a name */
+    bool anywhere;  /* client: our own tree says where the server is: */
+    bool known;     /*   it has, in remote */
     bool suspended; /* or not begun */
     bool stopped;   /* server: too much is held */
     bool have;      /* there is a channel: */
@@ -94,6 +98,8 @@ void xids_meet_hush_(struct xids_vchan_meet *m);
 /* Asks to remove the port, so that nobody comes any more; or all that we have in the store. Nobody waits for it. */
 void xids_meet_withdraw_(struct xids_vchan_meet *m, bool all);
 
+/* Of the numbers only. */
+void xids_meet_unwatch_port_(struct xids_vchan_meet *m);
 void xids_meet_unwatch_(struct xids_vchan_meet *m);
 
 #endif

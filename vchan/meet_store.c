@@ -67,6 +67,15 @@ static void leaf_of(const struct xids_vchan_meet *m, char leaf[XIDS_VCHAN_MEET_P
     __builtin_memcpy(leaf + folder + 1u, name, xids_xswire_string(name).len);
 }
 
+/* "data/vchan-service/NAME": shorter than the path that it leads to, so that there is room. */
+static const char *pointer_of(const struct xids_vchan_meet *m, char pointer[XIDS_VCHAN_MEET_PATH + MEET_LEAF])
+{
+    static const char folder[] = "data/vchan-service/";
+    __builtin_memcpy(pointer, folder, sizeof(folder) - 1u);
+    __builtin_memcpy(pointer + sizeof(folder) - 1u, m->given, xids_xswire_string(m->given).len);
+    return pointer;
+}
+
 /* ---- asking ---- */
 
 static void on_answer(void *ctx, int rc, const void *payload, uint32_t len)
@@ -167,6 +176,12 @@ int xids_meet_ask_(struct xids_vchan_meet *m, enum meet_talk talk)
     switch (talk) {
     case MEET_SILENT:
         break;
+    case MEET_FINDING: {
+        char pointer[XIDS_VCHAN_MEET_PATH + MEET_LEAF];
+        struct meet_answer *a = expect(m, 0, on_number);
+        rc = asked(a, xids_xs_client_read(m->xs, 0, pointer_of(m, pointer), a->fn, a));
+        break;
+    }
     case MEET_READING:
     case MEET_VERIFYING:
         /* The port before and behind: a server that replaces its numbers takes the port away first. */
@@ -221,33 +236,59 @@ void xids_meet_withdraw_(struct xids_vchan_meet *m, bool all)
 
 /* ---- the watch ---- */
 
+/* Without a watch only time brings the next attempt, which asks for it again. */
+static void on_news(struct xids_vchan_meet *m, uint32_t *watch, int what)
+{
+    if (what == XIDS_XS_WATCH_FIRED)
+        m->changed = true;
+    if (what >= 0)
+        return;
+    *watch = 0;
+    if (m->retry_at == UINT64_MAX)
+        m->retry_at = m->now + XIDS_VCHAN_MEET_RETRY_MAX;
+}
+
 static void on_watch(void *ctx, int what, const char *path)
 {
     struct xids_vchan_meet *m = ctx;
     (void)path;
-    if (what == XIDS_XS_WATCH_FIRED)
-        m->changed = true;
-    if (what < 0) {
-        /* Without a watch only time brings the next attempt, which asks for it again. */
-        m->watch = 0;
-        if (m->retry_at == UINT64_MAX)
-            m->retry_at = m->now + XIDS_VCHAN_MEET_RETRY_MAX;
-    }
+    on_news(m, &m->watch, what);
+}
+
+static void on_pointer_watch(void *ctx, int what, const char *path)
+{
+    struct xids_vchan_meet *m = ctx;
+    (void)path;
+    on_news(m, &m->pointer_watch, what);
 }
 
 int xids_meet_watch_(struct xids_vchan_meet *m)
 {
     char leaf[XIDS_VCHAN_MEET_PATH + MEET_LEAF];
-    if (m->watch != 0)
+    if (m->anywhere && m->pointer_watch == 0) {
+        m->sent = true;
+        int rc = xids_xs_client_watch(m->xs, &m->pointer_watch, pointer_of(m, leaf), on_pointer_watch, m);
+        if (rc < 0)
+            return rc;
+    }
+    if (m->watch != 0 || (m->anywhere && !m->known))
         return 0;
     leaf_of(m, leaf, event_channel);
     m->sent = true;
     return xids_xs_client_watch(m->xs, &m->watch, leaf, on_watch, m);
 }
 
-void xids_meet_unwatch_(struct xids_vchan_meet *m)
+void xids_meet_unwatch_port_(struct xids_vchan_meet *m)
 {
     if (m->watch != 0)
         (void)xids_xs_client_unwatch(m->xs, m->watch);
     m->watch = 0;
+}
+
+void xids_meet_unwatch_(struct xids_vchan_meet *m)
+{
+    xids_meet_unwatch_port_(m);
+    if (m->pointer_watch != 0)
+        (void)xids_xs_client_unwatch(m->xs, m->pointer_watch);
+    m->pointer_watch = 0;
 }

@@ -84,7 +84,8 @@ struct xids_vchan_meet_config {
     struct xids_xs_client *xs;               /* must allow watched paths of path and 14 bytes more */
     const struct xids_vchan_meet_user *user; /* the two above and this must outlive the object */
     bool server;
-    domid_t remote; /* the other end's domain */
+    domid_t
+        remote; /* the other end's domain; DOMID_INVALID, for a client with a name: the one that our own tree names */
     /*
      * Where to meet: path, absolute or relative to our own folder of the store; or, when it is NULL, the customary
      * place of name, /local/domain/SERVER/data/vchan/CLIENT/NAME, which follows us when our domid changes. Copied.

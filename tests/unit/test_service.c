@@ -585,6 +585,56 @@ START_TEST(the_store_may_be_started_again)
 }
 END_TEST
 
+static struct end *client_anywhere(domid_t domid)
+{
+    struct end *c = end_up(world_domain(&w, domid), false, DOMID_INVALID, "echo");
+    clients[client_count++] = c;
+    return c;
+}
+
+START_TEST(a_name_alone_is_enough)
+{
+    up_dom0(_i);
+    struct end *early = client_anywhere(5);
+    world_run(&w, 20 * SECOND);
+    ck_assert_uint_eq(early->opened, 0);
+    host_begin(h);
+    meets(early, "early", 0);
+    struct end *late = client_anywhere(6);
+    meets(late, "late", 0);
+    down();
+}
+END_TEST
+
+START_TEST(a_name_may_move_to_another_domain)
+{
+    up(_i);
+    host_begin(h);
+    host_allow(h, 5);
+    struct end *c = client_anywhere(5);
+    world_set(&w, pointer(5), "x", "n5");
+    world_wake(c->d);
+    world_run(&w, SECOND);
+    ck_assert_int_eq(c->refused_rc, -XEN_EBADMSG);
+    world_set(&w, pointer(5), "7", "n5");
+    world_run(&w, SECOND);
+    world_set(&w, pointer(5), "3", "n5");
+    meets(c, "there", 0);
+    host_end(h, true);
+    /* Now it is in domain 7. */
+    struct host *other = host_new(&w, world_domain(&w, 7), "echo");
+    host_begin(other);
+    host_allow(other, 5);
+    world_run(&w, SECOND);
+    world_set(&w, pointer(5), "7", "n5");
+    meets(c, "elsewhere", 0);
+    ck_assert_uint_eq(other->opened, 1);
+    host_free(h);
+    h = other;
+    down();
+}
+END_TEST
+
 /* ---- names ---- */
 
 START_TEST(names_are_checked)
@@ -676,6 +726,8 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, a_domain_that_goes_takes_everything_along, 0, SEEDS);
     tcase_add_loop_test(t, a_number_that_is_given_out_again_at_once_is_another_domain, 0, SEEDS);
     tcase_add_loop_test(t, the_store_may_be_started_again, 0, SEEDS);
+    tcase_add_loop_test(t, a_name_alone_is_enough, 0, SEEDS);
+    tcase_add_loop_test(t, a_name_may_move_to_another_domain, 0, SEEDS);
     tcase_add_test(t, names_are_checked);
     tcase_add_test(t, the_longest_name_serves);
     suite_add_tcase(suite, t);
