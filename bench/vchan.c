@@ -241,7 +241,7 @@ static double run_memcpy(void *ctx)
 }
 
 /* Which further peers a case has. */
-enum floors { SLEEPING = 1, MEMCPY = 2, BARE_RING = 4 };
+enum floors { SLEEPING = 1, MEMCPY = 2, BARE_RING = 4, UNSPUN = 8 };
 
 static void compare(struct bench *bench, const char *name, const char *unit, enum bench_better better, struct load l,
                     unsigned int floors)
@@ -256,6 +256,7 @@ static void compare(struct bench *bench, const char *name, const char *unit, enu
         {"pipe", PIPE, SLEEPING},
         {"unix-socket", UNIX_SOCKET, SLEEPING},
         {"bare-ring", BARE, BARE_RING},
+        {"self", OURS, UNSPUN}, /* who never spins */
     };
     struct contender contenders[sizeof(kinds) / sizeof(kinds[0])];
     struct bench_side sides[sizeof(kinds) / sizeof(kinds[0]) + 1];
@@ -267,6 +268,7 @@ static void compare(struct bench *bench, const char *name, const char *unit, enu
         if (kinds[i].floor != 0 && (floors & kinds[i].floor) == 0)
             continue;
         contenders[n] = (struct contender){.load = l, .kind = kinds[i].kind, .short_run = short_run};
+        contenders[n].load.asleep |= kinds[i].floor == UNSPUN;
         sides[n] = (struct bench_side){kinds[i].name, run, &contenders[n]};
         n++;
     }
@@ -332,10 +334,11 @@ int main(int argc, char **argv)
     compare(bench, "rtt-sleep", "us", BENCH_LOWER, rtt, SLEEPING);
     rtt.asleep = false;
     compare(bench, "rtt-spin", "us", BENCH_LOWER, rtt, SLEEPING | BARE_RING);
+    /* Where no spin can succeed; the peer "self" is forbidden to. */
     rtt.one_cpu = true;
-    compare(bench, "rtt-one-cpu", "us", BENCH_LOWER, rtt, 0);
+    compare(bench, "rtt-one-cpu", "us", BENCH_LOWER, rtt, UNSPUN);
     compare(bench, "one-cpu-msg4k", "GB/s", BENCH_HIGHER,
-            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .one_cpu = true}, 0);
+            (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .one_cpu = true}, UNSPUN);
     compare(bench, "syscalls-per-msg", "calls", BENCH_LOWER,
             (struct load){.ring_order = 16, .message = 4096, .messages = 50000, .calls = true}, 0);
     /* In domain 0, which may have as many nodes in the store as it likes. */
