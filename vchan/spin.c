@@ -37,14 +37,20 @@ static void relax(void)
 #endif
 }
 
-/* 1 or an error; 0: the budget is used up. *first: no more than one look was needed. */
-static int look_for(struct xids_vchan *ch, bool *first, uint32_t want_read, uint32_t want_write, uint64_t budget)
+/* What a spin came to. */
+enum met { AT_ONCE, IN_TIME, TOO_LATE };
+
+/* 1 or an error; 0: the budget is used up. */
+static int look_for(struct xids_vchan *ch, enum met *met, uint32_t want_read, uint32_t want_write, uint64_t budget)
 {
     const struct xids_platform *platform = ch->platform;
     uint64_t start = 0;
+    *met = AT_ONCE;
     for (uint32_t looks = 0;; looks++) {
         int rc = xids_vchan_ready_(ch, want_read, want_write);
-        *first = looks == 0;
+        if (rc != 0 && looks > 0)
+            /* Later than the budget: we lost the CPU meanwhile, perhaps to the peer, which could do nothing before. */
+            *met = platform->ops->now(platform->ctx) - start <= budget ? IN_TIME : TOO_LATE;
         if (rc != 0 || looks >= budget / LOOK_MIN)
             return rc;
         if (looks % LOOKS_AT_ONCE == 0) {
@@ -67,9 +73,9 @@ static int begin(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
 
 int xids_vchan_spin(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write, uint32_t budget)
 {
-    bool first = false;
+    enum met met;
     int rc = begin(ch, want_read, want_write);
-    return rc < 0 ? rc : look_for(ch, &first, want_read, want_write, budget);
+    return rc < 0 ? rc : look_for(ch, &met, want_read, want_write, budget);
 }
 
 void xids_vchan_set_spin(struct xids_vchan *ch, uint32_t limit)
@@ -94,14 +100,15 @@ int xids_vchan_pace_(struct xids_vchan *ch, uint32_t want_read, uint32_t want_wr
     struct vchan_pace *p = &ch->pace;
     if (p->budget == 0)
         return 0;
-    bool first = false, whole = most >= p->budget;
+    bool whole = most >= p->budget;
+    enum met met = AT_ONCE;
     int rc = begin(ch, want_read, want_write);
     if (rc == 0)
-        rc = look_for(ch, &first, want_read, want_write, whole ? p->budget : most);
-    if (rc == 1 && !first) {
+        rc = look_for(ch, &met, want_read, want_write, whole ? p->budget : most);
+    if (rc == 1 && met == IN_TIME) {
         p->budget = p->limit;
         p->rests = RESTS_MIN;
-    } else if (rc == 0 && whole) {
+    } else if ((rc == 0 && whole) || (rc == 1 && met == TOO_LATE)) {
         missed(p);
     }
     return rc;
