@@ -19,6 +19,11 @@ uint8_t *hw_page(grant_ref_t ref)
     return pool[ref - FIRST_REF];
 }
 
+uint8_t *hw_page_at(const void *at)
+{
+    return pool[page_of(at)];
+}
+
 static bool allowed(const void *at, size_t len, bool write)
 {
     const uint8_t *start = at;

@@ -58,6 +58,8 @@ void hw_destroy(struct hw *w, int d);
 uint8_t *hw_page(grant_ref_t ref);
 /* No page that is shared by now can be mapped again. */
 void hw_hide(struct hw *w);
+/* The page in which an address lies. */
+uint8_t *hw_page_at(const void *at);
 /* How many pages, areas and ports there are. */
 unsigned int hw_left(const struct hw *w);
 

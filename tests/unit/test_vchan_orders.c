@@ -23,9 +23,11 @@ enum what {
     WRITE,
     SEND,
     RESERVE,
+    WRITEV,
     READ,
     RECV,
     PEEK,
+    READV,
     FLUSH,
     SLEEP_TO_READ,
     SLEEP_TO_WRITE,
@@ -35,7 +37,9 @@ enum what {
     LEAVE,
     COME,
     REOFFER,
-    WHATS,
+    SHUTDOWN,
+    HEARTBEAT,
+    N_OPS,
 };
 
 struct op {
@@ -45,7 +49,9 @@ struct op {
 
 struct end {
     struct xids_vchan *ch;
-    bool up, leaving, asleep, closed;
+    bool up, leaving, asleep;
+    bool closed;      /* it read the end: the other has left */
+    bool ended, shut; /* or writes no more; we write no more */
     uint32_t want_read, want_write;
     uint32_t sent, got;
     uint8_t in[BYTES_MAX];
@@ -53,7 +59,7 @@ struct end {
 
 struct plan {
     uint64_t seed;
-    unsigned int left, right, flags;
+    unsigned int left, right, flags[2];
     enum hook_memory memory;
     int us; /* the side that is interrupted */
     unsigned int n_before, n_ours, n_theirs;
@@ -70,12 +76,16 @@ static struct {
     grant_ref_t ref;
     evtchn_port_t port;
     unsigned int done; /* of theirs */
+    bool again;        /* a second client came */
+    bool given_up; /* and took the offer of the first, which the server had not seen: it is told so, and that is all */
+    int rc;        /* what a call said last */
     unsigned long runs;
 } r;
 
-static const char *const names[WHATS] = {
-    "nothing",       "write",          "send",          "reserve", "read",       "recv",  "peek", "flush",
-    "sleep to read", "sleep to write", "sleep to both", "state",   "check peer", "leave", "come", "reoffer",
+static const char *const names[N_OPS] = {
+    "nothing",    "write", "send",  "reserve",       "writev",         "read",          "recv",
+    "peek",       "readv", "flush", "sleep to read", "sleep to write", "sleep to both", "state",
+    "check peer", "leave", "come",  "reoffer",       "shutdown",       "heartbeat",
 };
 
 static size_t show(char *to, size_t len, const char *title, const struct op *ops, unsigned int n, const int *side)
@@ -94,8 +104,9 @@ static void failed(const char *what)
 {
     static char text[2000];
     const struct plan *p = &r.plan;
-    size_t used = (size_t)snprintf(text, sizeof(text), "%s\n  seed %llu, memory %d, flags %u, orders %u %u", what,
-                                   (unsigned long long)p->seed, (int)p->memory, p->flags, p->left, p->right);
+    size_t used =
+        (size_t)snprintf(text, sizeof(text), "%s (%d)\n  seed %llu, memory %d, flags %u %u, orders %u %u", what, r.rc,
+                         (unsigned long long)p->seed, (int)p->memory, p->flags[0], p->flags[1], p->left, p->right);
     used += show(text + used, sizeof(text) - used, "before", p->before, p->n_before, p->before_side);
     used += show(text + used, sizeof(text) - used, p->us ? "client" : "server", p->ours, p->n_ours, NULL);
     (void)show(text + used, sizeof(text) - used, "the other", p->theirs, p->n_theirs, NULL);
@@ -127,17 +138,34 @@ static void put(int d, const struct op *op)
         return;
     for (uint32_t i = 0; i < n; i++)
         bytes[i] = pattern(d, e->sent + i);
-    int rc = op->what == WRITE  ? xids_vchan_write(e->ch, bytes, n)
-             : op->what == SEND ? xids_vchan_send(e->ch, bytes, n)
-                                : xids_vchan_reserve(e->ch, &span, n);
+    struct xids_vchan_iov iov[] = {{bytes, n / 2}, {bytes + n / 2, n - n / 2}};
+    int rc = op->what == WRITE    ? xids_vchan_write(e->ch, bytes, n)
+             : op->what == SEND   ? xids_vchan_send(e->ch, bytes, n)
+             : op->what == WRITEV ? xids_vchan_writev(e->ch, iov, 2)
+                                  : xids_vchan_reserve(e->ch, &span, n);
     if (rc > 0 && op->what == RESERVE) {
         rc = (uint32_t)rc < n ? rc : (int)n;
         xids_peer_put(span, bytes, (size_t)rc);
         int committed = xids_vchan_commit(e->ch, (uint32_t)rc);
         MUST(committed == 0);
     }
-    MUST(rc >= 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || (rc == -XEN_EMSGSIZE && op->what == SEND));
+    r.rc = rc;
+    if (rc == -XEN_ENODEV && d == 1 && r.again) {
+        r.given_up = true;
+        return;
+    }
+    MUST(rc >= 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || (rc == -XEN_EMSGSIZE && op->what == SEND) ||
+         (rc == -XEN_EINVAL && e->shut));
     e->sent += rc > 0 ? (uint32_t)rc : 0;
+}
+
+/* Nothing more is to be read: for good, or because the other shut down its side. */
+static void note_end(int d)
+{
+    struct end *e = &r.end[d];
+    e->ended = true;
+    e->closed = xids_vchan_state(e->ch) == XIDS_VCHAN_CLOSED;
+    MUST(e->closed || r.end[1 - d].shut || r.end[1 - d].leaving);
 }
 
 static void get(int d, const struct op *op)
@@ -147,19 +175,27 @@ static void get(int d, const struct op *op)
     uint32_t n = op->n;
     if (e->got + n > BYTES_MAX)
         return;
-    int rc = op->what == READ   ? xids_vchan_read(e->ch, e->in + e->got, n)
-             : op->what == RECV ? xids_vchan_recv(e->ch, e->in + e->got, n)
-                                : xids_vchan_peek(e->ch, &span, n);
+    struct xids_vchan_iov iov[] = {{e->in + e->got, n / 2}, {e->in + e->got + n / 2, n - n / 2}};
+    int rc = op->what == READ    ? xids_vchan_read(e->ch, e->in + e->got, n)
+             : op->what == RECV  ? xids_vchan_recv(e->ch, e->in + e->got, n)
+             : op->what == READV ? xids_vchan_readv(e->ch, iov, 2)
+                                 : xids_vchan_peek(e->ch, &span, n);
     if (rc > 0 && op->what == PEEK) {
         rc = (uint32_t)rc < n ? rc : (int)n;
         xids_peer_get(e->in + e->got, span, (size_t)rc);
         int consumed = xids_vchan_consume(e->ch, (uint32_t)rc);
         MUST(consumed == 0);
     }
+    r.rc = rc;
+    if (rc == -XEN_ENODEV && d == 1 && r.again) {
+        r.given_up = e->ended = true;
+        return;
+    }
     MUST(rc >= 0 || rc == -XEN_EAGAIN ||
-         (op->what == RECV && (rc == -XEN_EMSGSIZE || (rc == -XEN_ENODATA && r.end[1 - d].leaving))));
+         (op->what == RECV &&
+          (rc == -XEN_EMSGSIZE || (rc == -XEN_ENODATA && (r.end[1 - d].leaving || r.end[1 - d].shut)))));
     if (rc == 0)
-        e->closed = true;
+        note_end(d);
     e->got += rc > 0 ? (uint32_t)rc : 0;
 }
 
@@ -167,6 +203,7 @@ static void go_to_sleep(int d, uint32_t want_read, uint32_t want_write)
 {
     struct end *e = &r.end[d];
     int rc = xids_vchan_arm(e->ch, want_read, want_write);
+    r.rc = rc;
     MUST(rc == 0 || rc == 1);
     if (rc == 0) {
         e->asleep = true;
@@ -179,7 +216,8 @@ static void serve(void)
 {
     struct end *e = &r.end[0];
     const struct plan *p = &r.plan;
-    int rc = xids_vchan_server_init(e->ch, &r.w.domain[0].platform, HW_DOMID(1), p->left, p->right, p->flags);
+    int rc = xids_vchan_server_init(e->ch, &r.w.domain[0].platform, HW_DOMID(1), p->left, p->right, p->flags[0]);
+    r.rc = rc;
     MUST(rc == 0);
     e->up = true;
     r.ref = xids_vchan_ring_ref(e->ch);
@@ -190,25 +228,42 @@ static void serve(void)
 /* What one client leaves unread in a channel of secrets is zeroed, so that the next would get zeros. */
 static bool may_come(void)
 {
-    return !r.end[1].leaving || (r.plan.flags & XIDS_VCHAN_WIPE) == 0;
+    return !r.end[1].leaving || (r.plan.flags[0] & XIDS_VCHAN_WIPE) == 0;
 }
 
 static void come(void)
 {
     struct end *e = &r.end[1];
-    int rc = xids_vchan_client_init(e->ch, &r.w.domain[1].platform, HW_DOMID(0), r.ref, r.port, r.plan.flags);
+    bool again = e->leaving;
+    r.again |= again;
+    e->leaving = e->asleep = e->closed = e->ended = e->shut = false;
+    int rc = xids_vchan_client_init(e->ch, &r.w.domain[1].platform, HW_DOMID(0), r.ref, r.port, r.plan.flags[1]);
     e->up = rc == 0;
-    e->leaving = e->asleep = e->closed = false;
-    MUST(rc == 0 || rc == -XEN_ECONNREFUSED || rc == -XEN_EBUSY || rc == -XEN_EINVAL ||
+    e->leaving = !e->up && again;
+    r.rc = rc;
+    MUST(rc == 0 || (rc == -XEN_EBUSY && again) || rc == -XEN_ECONNREFUSED || rc == -XEN_EINVAL ||
          (rc == -XEN_EACCES && !r.end[0].up));
 }
 
 static void reoffer(void)
 {
     int rc = xids_vchan_reoffer(r.end[0].ch);
+    r.rc = rc;
     MUST(rc == 0 || (rc == -XEN_EBUSY && !r.end[0].closed));
     if (rc == 0)
-        r.end[0].closed = false;
+        r.end[0].closed = r.end[0].ended = r.end[0].shut = false;
+}
+
+static void shut(int d)
+{
+    struct end *e = &r.end[d];
+    bool was = e->shut;
+    e->shut = true;
+    int rc = xids_vchan_shutdown(e->ch);
+    r.rc = rc;
+    MUST(rc == 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || rc == -XEN_EOPNOTSUPP ||
+         (rc == -XEN_ENODEV && d == 1 && r.again));
+    e->shut = was || rc == 0;
 }
 
 static void leave(int d)
@@ -239,9 +294,9 @@ static void do_op(int d, const struct op *op)
         come();
     else if (!e->up || !awake(d))
         ;
-    else if (op->what == WRITE || op->what == SEND || op->what == RESERVE)
+    else if (op->what == WRITE || op->what == SEND || op->what == RESERVE || op->what == WRITEV)
         put(d, op);
-    else if (op->what == READ || op->what == RECV || op->what == PEEK)
+    else if (op->what == READ || op->what == RECV || op->what == PEEK || op->what == READV)
         get(d, op);
     else if (op->what == FLUSH)
         MUST(xids_vchan_flush(e->ch) == 0);
@@ -255,6 +310,11 @@ static void do_op(int d, const struct op *op)
         leave(d);
     else if (op->what == REOFFER && d == 0)
         reoffer();
+    else if (op->what == SHUTDOWN)
+        shut(d);
+    else if (op->what == HEARTBEAT)
+        /* Nobody is given up on: who is asked answers in his time. */
+        MUST(xids_vchan_heartbeat(e->ch, r.runs, UINT64_MAX) != XIDS_VCHAN_BROKEN);
     (void)hw_run(&r.w, was);
 }
 
@@ -283,12 +343,12 @@ static bool rest_once(int d)
         do_op(0, &(struct op){REOFFER, 0});
     if (!e->up || (e->asleep && !hw_has_event(&r.w, d, xids_vchan_port(e->ch))))
         return false;
-    for (uint32_t got = e->got + 1; got != e->got && !e->closed;) {
+    for (uint32_t got = e->got + 1; got != e->got && !e->ended;) {
         got = e->got;
         do_op(d, &(struct op){READ, 700});
     }
-    if (!e->closed)
-        do_op(d, &(struct op){SLEEP_TO_READ, 1});
+    do_op(d, &(struct op){SLEEP_TO_READ, e->ended ? 0 : 1});
+    e->closed |= e->ended && e->ch->gone;
     return !e->closed;
 }
 
@@ -299,6 +359,8 @@ static void check_sleeper(int d)
     if (!e->up || !e->asleep)
         return;
     uint32_t waiting = other->sent - e->got;
+    if (e->want_read != 0 && !e->ended && other->up && other->shut)
+        failed("a reader sleeps over the end");
     if (e->want_read != 0 && waiting >= e->want_read)
         failed("a reader sleeps over bytes");
     uint32_t room = xids_vchan_write_size(e->ch) - (e->sent - other->got);
@@ -318,7 +380,7 @@ static void check_bytes(int d)
         if (e->in[i] != pattern(1 - d, i))
             failed("a byte is wrong");
     /* The end comes after the last byte. */
-    if (e->up && e->closed && e->got != r.end[1 - d].sent)
+    if (e->up && e->ended && e->got != r.end[1 - d].sent)
         failed("the end came before the last byte");
 }
 
@@ -326,10 +388,12 @@ static void set_up(void)
 {
     for (int d = 0; d < 2; d++) {
         struct xids_vchan *ch = r.end[d].ch;
-        r.end[d].up = r.end[d].leaving = r.end[d].asleep = r.end[d].closed = false;
+        r.end[d].up = r.end[d].leaving = r.end[d].asleep = false;
+        r.end[d].closed = r.end[d].ended = r.end[d].shut = false;
         r.end[d].sent = r.end[d].got = 0;
         memset(ch, 0, xids_vchan_size());
     }
+    r.again = r.given_up = false;
     hw_init(&r.w);
     hook_begin(HOOK_IN_ORDER, NULL, NULL);
     (void)hw_run(&r.w, 0);
@@ -358,7 +422,7 @@ static unsigned int play(void)
     hook_begin(HOOK_IN_ORDER, NULL, NULL);
     for (int i = 0; i < 100 && rest_once(0) + rest_once(1) > 0; i++)
         MUST(i < 99);
-    for (int d = 0; d < 2; d++) {
+    for (int d = 0; d < 2 && !r.given_up; d++) {
         check_sleeper(d);
         check_bytes(d);
     }
@@ -387,7 +451,7 @@ static struct op draw(void)
 {
     static const uint32_t sizes[] = {1, 1, 16, 100, 128, 500, 1000, 1024, 2048};
     static const enum what often[] = {WRITE, READ, SLEEP_TO_READ, SLEEP_TO_WRITE, LEAVE};
-    struct op op = {(enum what)(1 + chance(WHATS - 1)), sizes[chance(sizeof(sizes) / sizeof(sizes[0]))]};
+    struct op op = {(enum what)(1 + chance(N_OPS - 1)), sizes[chance(sizeof(sizes) / sizeof(sizes[0]))]};
     if (chance(2) == 0)
         op.what = often[chance(sizeof(often) / sizeof(often[0]))];
     if (op.what == SLEEP_TO_BOTH || op.what == SLEEP_TO_READ || op.what == SLEEP_TO_WRITE)
@@ -403,7 +467,10 @@ static void draw_plan(uint64_t seed)
     bool swapped = chance(2);
     p->left = swapped ? 11 : 10;
     p->right = swapped ? 10 : 11;
-    p->flags = chance(8);
+    static const unsigned int plain[][2] = {{0, 0}, {0, XIDS_VCHAN_PLAIN}, {XIDS_VCHAN_PLAIN, 0}};
+    unsigned int flags = chance(4), which = chance(2) ? 0 : chance(3);
+    for (int d = 0; d < 2; d++)
+        p->flags[d] = flags | plain[which][d];
     p->us = (int)chance(2);
     p->n_before = chance(OPS_MAX);
     for (unsigned int i = 0; i < p->n_before; i++) {
