@@ -83,8 +83,7 @@ destroyed() {
     sides "destroy-$1" "$server" "$client"
     eventually all_at "$count" || cat "$sim_work"/out-* "$sim_work"/err-*
     "$sim" domain destroy "$doomed"
-    # Of those that it kills the shell would tell.
-    { wait "${pids[@]}"; } 2>/dev/null
+    wait "${pids[@]}"
     "$sim" domain destroy $((server + client - doomed))
 }
 

@@ -154,6 +154,11 @@ static void end_at_steps(struct list *l, struct vchan_case c, enum when when, ui
         end_at(l, c, when, n);
 }
 
+static bool extended(const struct vchan_case *c)
+{
+    return c->server == XIDS && c->client == XIDS;
+}
+
 static void ends(struct list *l, struct vchan_case c)
 {
     enum implementation who = c.server_ends ? c.server : c.client;
@@ -161,8 +166,12 @@ static void ends(struct list *l, struct vchan_case c)
         end_at(l, c, IDLE, 0);
         end_at(l, c, FULL, 0);
         end_at(l, c, BOTH, 0);
+        if (extended(&c) && c.how == STOP && !c.server_ends)
+            end_at(l, c, SILENT, 0);
         if (c.how == STOP)
             break;
+        if (extended(&c))
+            end_at(l, c, HALF_CLOSED, 0);
         end_after_bytes(l, c);
         end_at(l, c, BLOCKED, 0);
         end_at(l, c, TOOK, 1);
@@ -174,8 +183,8 @@ static void ends(struct list *l, struct vchan_case c)
         end_at(l, c, AFTER_CLOSE, 0);
     }
     /*
-     * libxenvchan's client tries the numbers of a dead server while the next one makes its pages with the same ones, and
-     * finds a list of grants with zeros: the consoles of other domains, which domain 0 may map on the real Xen.
+     * libxenvchan's client tries the numbers of a dead server while the next one makes its pages with the same ones,
+     * and finds a list of grants with zeros: the consoles of other domains, which domain 0 may map on the real Xen.
      */
     if (!slow(l) || !c.server_ends || c.client != LIBXENVCHAN)
         end_at_steps(l, c, AT_CONNECT, 160, 11);
@@ -251,6 +260,8 @@ void case_point(char *text, size_t size, const struct vchan_case *c)
         [BLOCKED] = {"the other's ring full", NULL},
         [TOOK] = {"after reading ", " bytes"},
         [UNFLUSHED] = {"with ", " bytes not published"},
+        [HALF_CLOSED] = {"half-closed", NULL},
+        [SILENT] = {"asked whether it is alive", NULL},
         [AFTER_CLOSE] = {"right after the other's close", NULL},
         [AT_CONNECT] = {"system call ", " of the opening"},
         [AT_WRITE] = {"instruction ", " of a write"},

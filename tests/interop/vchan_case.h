@@ -28,6 +28,8 @@ enum when {
     BLOCKED,     /* when the other's ring is full */
     TOOK,        /* when it has read n bytes of one that writes without end */
     UNFLUSHED,   /* when it has written n bytes more than it has published (xids only) */
+    HALF_CLOSED, /* when it has said that it writes no more, and has read what the other wrote then (extended) */
+    SILENT,      /* while the other asks whether it is alive (extended) */
     AFTER_CLOSE, /* right after it has seen the other close */
     AT_CONNECT,  /* step n of its listening or connecting */
     AT_WRITE,    /* instruction n of a write */

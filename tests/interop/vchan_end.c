@@ -92,8 +92,10 @@ void end_untell(struct end *e)
 static void open_real(struct end *e, unsigned int left, unsigned int right)
 {
     if (e->server) {
-        e->real = libxenvchan_server_init(NULL, e->remote, e->path, (size_t)1 << left, (size_t)1 << right);
-        MUST(e->real != NULL);
+        /* It publishes in a transaction, of which xenstored lets a domain have few at a time. */
+        while ((e->real = libxenvchan_server_init(NULL, e->remote, e->path, (size_t)1 << left, (size_t)1 << right)) ==
+               NULL)
+            (void)usleep(1000);
     } else {
         /* It does not wait for its server. */
         end_await_server(e);
@@ -112,6 +114,7 @@ void end_open(struct end *e, unsigned int left, unsigned int right, unsigned int
         open_real(e, left, right);
         return;
     }
+    flags |= e->by == XIDS_PLAIN ? XIDS_VCHAN_PLAIN : 0;
     rc = e->server ? xids_vchan_listen(&e->link, e->platform, e->xs, e->remote, e->path, left, right, flags)
                    : xids_vchan_connect(&e->link, e->platform, e->xs, e->remote, e->path, flags, -1);
     if (rc < 0)
@@ -243,10 +246,54 @@ void end_sleep(struct end *e, uint32_t want_read, uint32_t want_write)
 bool end_peer_waits(struct end *e, bool for_bytes)
 {
     uint8_t bit = for_bytes ? VCHAN_NOTIFY_WRITE : VCHAN_NOTIFY_READ;
+    if (e->ours != NULL && e->ours->extended) {
+        /* It wants to be told when our index passes this. */
+        uint32_t at = for_bytes ? VCHAN_LINE_PROD_EVENT : VCHAN_LINE_CONS_EVENT;
+        uint32_t ours = for_bytes ? e->ours->out.published : e->ours->in.published;
+        return (int32_t)(xids_peer_load(e->ours->peer_line + at) - ours) > 0;
+    }
     if (e->ours != NULL)
         return (xids_peer_load8(e->ours->asked) & bit) != 0;
     const uint8_t *asked = e->server ? &e->real->ring->srv_notify : &e->real->ring->cli_notify;
     return (__atomic_load_n(asked, __ATOMIC_ACQUIRE) & bit) != 0;
+}
+
+/* ---- the extension ---- */
+
+void end_shut(struct end *e)
+{
+    MUST(xids_vchan_shutdown(e->ours) == 0);
+    int rc = xids_vchan_write(e->ours, "", 1);
+    MUST(rc == -XEN_EINVAL || rc == -XEN_ENOTCONN);
+}
+
+void end_await_silence(struct end *e)
+{
+    const uint64_t patience = 200000000, pause = 50000000;
+    int rc;
+    for (;;) {
+        uint64_t now = e->platform->ops->now(e->platform->ctx);
+        rc = xids_vchan_heartbeat(e->ours, now, patience);
+        if (rc != XIDS_VCHAN_OPEN)
+            break;
+        MUST(xids_vchan_wait(e->ours, 0, 0, now + pause) >= 0);
+    }
+    MUST(rc == XIDS_VCHAN_CLOSED);
+}
+
+void end_check_extension(struct end *e, enum implementation other)
+{
+    bool both = e->by == XIDS && other == XIDS;
+    if (e->ours == NULL)
+        return;
+    MUST(xids_vchan_extended(e->ours) == both);
+    if (both)
+        return;
+    /* The peer may have gone already. */
+    int rc = xids_vchan_shutdown(e->ours);
+    MUST(rc == -XEN_EOPNOTSUPP || rc == -XEN_ENOTCONN);
+    rc = xids_vchan_heartbeat(e->ours, 0, 1);
+    MUST(rc == -XEN_EOPNOTSUPP || rc == XIDS_VCHAN_DRAINING || rc == XIDS_VCHAN_CLOSED);
 }
 
 /* ---- what can be seen ---- */

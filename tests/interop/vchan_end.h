@@ -69,6 +69,12 @@ enum { END_GONE = 0, END_NOTHING = -1 };
 int end_read(struct end *e, uint32_t len, bool packet);
 int end_write(struct end *e, uint32_t len, bool packet);
 void end_flush(struct end *e);
+/* Says that we write no more, which the peer reads as an end. Only between extended ends. */
+void end_shut(struct end *e);
+/* Asks whether the peer is alive until it has not answered for long. Only between extended ends. */
+void end_await_silence(struct end *e);
+/* Whether it is what it should be, given the implementation of the other side. */
+void end_check_extension(struct end *e, enum implementation other);
 /* Sleeps until so much can be read or written, or the peer has gone; or, for 0 and 0, until it has gone. */
 void end_sleep(struct end *e, uint32_t want_read, uint32_t want_write);
 /* Whether the peer waits for bytes (or, otherwise, for room) as far as it has told us. */

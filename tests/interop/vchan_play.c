@@ -52,6 +52,9 @@ static void open_end(struct end *e, const struct part *p)
     end_open(e, p->c->left, p->c->right, flags);
     if (e->server)
         end_await_client(e);
+    /* Of a client that dies while it connects a server may see anything. */
+    if (p->c->when != AT_CONNECT)
+        end_check_extension(e, implementation(p->c, !p->server));
 }
 
 /* Lengths of pieces that go through all kinds of places in the ring. */
@@ -160,7 +163,7 @@ static void end_now(struct end *e, const struct vchan_case *c)
 static void victim_writes(struct end *e, const struct vchan_case *c)
 {
     uint32_t unit = out_unit(c, e);
-    if (c->when == IDLE || c->when == UNFLUSHED || c->when == AT_WRITE)
+    if (c->when == IDLE || c->when == SILENT || c->when == UNFLUSHED || c->when == AT_WRITE)
         MUST(write_some(e, c, unit));
     if (c->when == IDLE || c->when == AT_WRITE)
         until_peer_waits(e, true);
@@ -190,6 +193,11 @@ static void victim_reads(struct end *e, const struct vchan_case *c)
     if (c->when == BOTH || c->when == BLOCKED) {
         until_there(e, full(end_in_size(e), unit));
         until_peer_waits(e, false);
+    }
+    if (c->when == HALF_CLOSED) {
+        MUST(write_some(e, c, whole(SOME, out_unit(c, e))));
+        end_shut(e);
+        MUST(read_some(e, c, whole(SOME, unit)) == whole(SOME, unit));
     }
     if (c->when == TOOK)
         MUST(read_some(e, c, whole(c->n, unit)) == whole(c->n, unit));
@@ -232,6 +240,7 @@ static void check_sum(const struct end *e, const struct vchan_case *c, uint32_t 
     bool closed = c->how == CLOSE;
     switch (c->when) {
     case IDLE:
+    case SILENT:
     case AFTER_CLOSE:
         least = unit;
         break;
@@ -249,6 +258,7 @@ static void check_sum(const struct end *e, const struct vchan_case *c, uint32_t 
         least = unit;
         break;
     case AT_CLOSE:
+    case HALF_CLOSED:
         least = whole(SOME, unit);
         break;
     case BLOCKED:
@@ -275,6 +285,19 @@ static void see_the_end(struct end *e, const struct vchan_case *c)
     }
     if (c->when == FULL || c->when == UNFLUSHED)
         end_sleep(e, 0, 0);
+    if (c->when == SILENT) {
+        check_sum(e, c, read_some(e, c, in_unit(c, e)));
+        end_await_silence(e);
+        end_check_gone(e, true);
+        return;
+    }
+    if (c->when == HALF_CLOSED) {
+        check_sum(e, c, read_some(e, c, ALL_OF_IT));
+        MUST(xids_vchan_state(e->ours) == XIDS_VCHAN_OPEN && write_some(e, c, whole(SOME, out_unit(c, e))));
+        end_sleep(e, 0, 0);
+        end_check_gone(e, false);
+        return;
+    }
     if (c->when == BOTH || c->when == BLOCKED || c->when == TOOK || c->when == AT_READ)
         /* Never so many: until it has gone. */
         MUST(!write_some(e, c, UINT32_MAX / 2 / out_unit(c, e) * out_unit(c, e)));
@@ -396,6 +419,14 @@ static void survive_as_client(const struct part *p)
     end_finish(&e);
 }
 
+void play_seen(const struct part *p)
+{
+    struct end e;
+    begin(&e, p, false);
+    end_await_told(&e, 1);
+    end_finish(&e);
+}
+
 void play_survivor(const struct part *p)
 {
     if (p->server)
@@ -427,8 +458,14 @@ void play_exchange(const struct part *p)
             end_sleep(&e, receive > 0 ? in : 0, send > 0 ? out : 0);
     }
     end_flush(&e);
-    if (p->server) {
+    bool halves = c->server == XIDS && c->client == XIDS;
+    if (halves)
+        end_shut(&e);
+    if (halves || p->server)
         MUST(read_some(&e, c, ALL_OF_IT) == 0);
+    if (p->server) {
+        if (halves)
+            end_sleep(&e, 0, 0);
         end_check_gone(&e, false);
     }
     end_finish(&e);

@@ -19,6 +19,8 @@ void play_victim(const struct part *p);
 void play_successor(const struct part *p);
 /* Sees the victim's end, and goes on with its successors. */
 void play_survivor(const struct part *p);
+/* Ends when the server has seen the first client's end. */
+void play_seen(const struct part *p);
 /* When nobody ends early. */
 void play_exchange(const struct part *p);
 
