@@ -154,8 +154,24 @@ static int sleep_ms(const struct demo *d)
     return ms < 1000 ? (int)ms : 1000;
 }
 
+/* Takes the events of the store. 1: there were some; 0; or an error. */
+static int take_store_events(struct demo *d)
+{
+    struct xids_xs_event event;
+    int rc, some = 0;
+    while ((rc = xids_xs_next_event(d->xs, &event, 0)) == 1) {
+        d->retry_at = now_ns();
+        some = 1;
+    }
+    return rc < 0 ? rc : some;
+}
+
 static int sleep_till_news(struct demo *d)
 {
+    /* Those that came in beside the answers of our last requests are not on the descriptor any more. */
+    int rc = take_store_events(d);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     struct pollfd fds[2] = {{.fd = xids_platform_xen_event_fd(d->platform), .events = POLLIN},
                             {.fd = xids_xs_fd(d->xs), .events = POLLIN}};
     if (poll(fds, 2, sleep_ms(d)) < 0 && errno != EINTR)
@@ -163,11 +179,8 @@ static int sleep_till_news(struct demo *d)
     while (d->platform->ops->evtchn_pending(d->platform->ctx) > 0)
         if (d->connected)
             (void)xids_vchan_event(d->ch);
-    struct xids_xs_event event;
-    int rc;
-    while ((rc = xids_xs_next_event(d->xs, &event, 0)) == 1)
-        d->retry_at = now_ns();
-    return rc;
+    rc = take_store_events(d);
+    return rc < 0 ? rc : 0;
 }
 
 /* 0: sleep, 1: there is more to do, or an error. */

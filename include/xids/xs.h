@@ -53,7 +53,10 @@ const char *xids_xs_reason(const struct xids_xs *xs);
 
 /* ---- for event loops ---- */
 
-/* The descriptor, non-blocking, to poll for reading; and for writing while xids_xs_wants_write. Changes at reconnect.
+/*
+ * The descriptor, non-blocking, to poll for reading; and for writing while xids_xs_wants_write. Changes at reconnect.
+ * Who uses xids_xs_next_event takes all that it has before he polls: a blocking call takes in the events that come
+ * beside its answer.
  */
 int xids_xs_fd(const struct xids_xs *xs);
 bool xids_xs_wants_write(struct xids_xs *xs);
