@@ -41,7 +41,7 @@ void hook_begin(enum hook_memory memory, void (*fn)(void *ctx, const struct hook
 unsigned int hook_end(void);
 /* How many accesses there were since hook_begin. */
 unsigned int hook_count(void);
-/* The subject may make so many accesses from now on. */
+/* The subject may make so many accesses from now on. 0: any number. */
 void hook_limit(unsigned int accesses);
 /* Runs fn as the other side, as before an access. */
 void hook_aside(void (*fn)(void *ctx), void *ctx);

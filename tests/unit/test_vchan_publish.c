@@ -77,6 +77,16 @@ START_TEST(the_numbers_are_for_the_client_alone)
 }
 END_TEST
 
+/* Of which a domain may have few at a time: many servers that start at once would be refused. */
+START_TEST(a_server_needs_no_transaction)
+{
+    int fault = xids_test_store_fail(s, XS_TRANSACTION_START, NULL, 1, -XEN_ENOSPC);
+    struct xids_vchan_link *link = listens();
+    ck_assert_int_eq(xids_test_store_fault_hits(s, fault), 0);
+    xids_vchan_unlink(link);
+}
+END_TEST
+
 /* A quota, for one. */
 START_TEST(a_server_that_is_refused_a_node_leaves_none)
 {
@@ -172,6 +182,7 @@ Suite *xids_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 20);
     tcase_add_test(t, the_numbers_are_for_the_client_alone);
+    tcase_add_test(t, a_server_needs_no_transaction);
     tcase_add_loop_test(t, a_server_that_is_refused_a_node_leaves_none, 0, 4);
     tcase_add_loop_test(t, a_server_that_loses_the_store_keeps_nothing, 1, 10);
     tcase_add_test(t, folders_are_removed_in_spite_of_conflicts);
