@@ -117,8 +117,8 @@ struct xids_vchan {
     bool reoffered;  /* server: a live byte of 0 is from the client before */
     bool after_lost; /* and one of 1 too, until an event channel is bound again */
     bool wipe_in, wipe_out;
-    bool woken;   /* the event that ended a blocking call's sleep is not taken yet */
-    bool returns; /* the owner looks at the live byte: a peer that left can be followed by another without a reoffer */
+    bool woken;    /* the event that ended a blocking call's sleep is not taken yet */
+    bool returns;  /* the owner looks at the live byte: a peer that left can be followed by another without a reoffer */
     bool extended; /* both sides use the lines */
     bool mirror;   /* server: no client has been seen yet; our indices go to both places */
     bool ended;    /* the peer writes no more: bytes known at that moment are the last */
