@@ -25,8 +25,8 @@ bool xids_vchan_extended(const struct xids_vchan *ch)
 void xids_vchan_use_lines_(const struct xids_vchan *ch, struct xids_bytering_layout *in,
                            struct xids_bytering_layout *out)
 {
-    out->prod = ch->own_line + VCHAN_LINE_PROD;
-    in->cons = ch->own_line + VCHAN_LINE_CONS;
+    out->prod = xids_vchan_own_line_(ch) + VCHAN_LINE_PROD;
+    in->cons = xids_vchan_own_line_(ch) + VCHAN_LINE_CONS;
     in->prod = ch->peer_line + VCHAN_LINE_PROD;
     out->cons = ch->peer_line + VCHAN_LINE_CONS;
 }
@@ -68,7 +68,7 @@ void xids_vchan_offer_(struct xids_vchan *ch)
         ch->epoch = 1;
     ch->prod_event = ch->in.peer + 1u;
     ch->cons_event = ch->out.peer;
-    fill(ch->own_line, ch->out.published, ch->in.published, ch->in.peer, ch->out.peer);
+    fill(xids_vchan_own_line_(ch), ch->out.published, ch->in.published, ch->in.peer, ch->out.peer);
     fill(ch->peer_line, ch->in.peer, ch->out.peer, ch->out.published, ch->in.published);
     xids_peer_store(ch->header + VCHAN_HEADER_EPOCH, ch->epoch);
     xids_peer_store(ch->header + VCHAN_HEADER_VERSION, VCHAN_VERSION);
@@ -113,8 +113,8 @@ bool xids_vchan_adopt_(struct xids_vchan *ch)
         return false;
     ch->extended = true;
     ch->mirror = false;
-    xids_peer_store(ch->own_line + VCHAN_LINE_CONS, ch->in.published);
-    xids_peer_store_release(ch->own_line + VCHAN_LINE_PROD, ch->out.published);
+    xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_CONS, ch->in.published);
+    xids_peer_store_release(xids_vchan_own_line_(ch) + VCHAN_LINE_PROD, ch->out.published);
     xids_vchan_use_lines_(ch, &ch->in.at, &ch->out.at);
     /* The page's own indices stand still from here on: nobody may begin with them until they are set again. */
     show_orders(ch, false);
@@ -144,12 +144,12 @@ void xids_vchan_take_offer_(struct xids_vchan *ch)
 {
     ch->prod_event = ch->in.peer + 1u;
     ch->cons_event = ch->out.peer;
-    xids_peer_store(ch->own_line + VCHAN_LINE_PROD_EVENT, ch->prod_event);
-    xids_peer_store(ch->own_line + VCHAN_LINE_CONS_EVENT, ch->cons_event);
+    xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PROD_EVENT, ch->prod_event);
+    xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_CONS_EVENT, ch->cons_event);
     /* What a client left that came and went before the server looked. */
     for (unsigned int word = VCHAN_LINE_FIN; word <= VCHAN_LINE_PONG; word++)
-        xids_peer_store(ch->own_line + word, 0);
-    xids_peer_store_release(ch->own_line + VCHAN_LINE_EPOCH, ch->epoch);
+        xids_peer_store(xids_vchan_own_line_(ch) + word, 0);
+    xids_peer_store_release(xids_vchan_own_line_(ch) + VCHAN_LINE_EPOCH, ch->epoch);
 }
 
 /* ---- events ---- */
@@ -159,11 +159,11 @@ void xids_vchan_ask_events_(struct xids_vchan *ch, uint32_t prod_event, uint32_t
     /* What stands there already is not written again: the peer would lose the line for nothing. */
     if (ch->prod_event != prod_event) {
         ch->prod_event = prod_event;
-        xids_peer_store(ch->own_line + VCHAN_LINE_PROD_EVENT, prod_event);
+        xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PROD_EVENT, prod_event);
     }
     if (ch->cons_event != cons_event) {
         ch->cons_event = cons_event;
-        xids_peer_store(ch->own_line + VCHAN_LINE_CONS_EVENT, cons_event);
+        xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_CONS_EVENT, cons_event);
     }
 }
 
@@ -187,7 +187,7 @@ int xids_vchan_shutdown(struct xids_vchan *ch)
         return rc;
     ch->shut = true;
     /* Release: a reader that sees this sees the last index (look_in). */
-    xids_peer_store_release(ch->own_line + VCHAN_LINE_FIN, 1);
+    xids_peer_store_release(xids_vchan_own_line_(ch) + VCHAN_LINE_FIN, 1);
     return xids_vchan_notify_(ch);
 }
 
@@ -200,7 +200,7 @@ void xids_vchan_answer_(struct xids_vchan *ch)
     uint32_t question = xids_peer_load(ch->peer_line + VCHAN_LINE_PING);
     if (question != ch->pong) {
         ch->pong = question;
-        xids_peer_store(ch->own_line + VCHAN_LINE_PONG, question);
+        xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PONG, question);
     }
     if (!xids_vchan_offered_(ch)) {
         ch->gone = ch->lost = true;
@@ -230,7 +230,7 @@ static void ask_or_give_up(struct xids_vchan *ch, uint64_t now, uint64_t patienc
     ch->asked_at = now;
     ch->beat_in = ch->in.peer;
     ch->beat_out = ch->out.peer;
-    xids_peer_store(ch->own_line + VCHAN_LINE_PING, ++ch->ping);
+    xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PING, ++ch->ping);
     (void)xids_vchan_notify_(ch);
 }
 

@@ -85,11 +85,9 @@ enum {
 struct xids_vchan {
     struct xids_bytering in, out;
     const uint8_t XIDS_PEER *peer_live;
-    uint8_t XIDS_PEER *own_live;
-    uint8_t XIDS_PEER *ask;     /* where we ask the peer for notifications */
     uint8_t XIDS_PEER *asked;   /* where the peer asks us */
     uint32_t XIDS_PEER *header; /* of the extension; NULL: a client whose server has none, or one that was not to */
-    uint32_t XIDS_PEER *own_line, *peer_line;
+    uint32_t XIDS_PEER *peer_line;
     const struct xids_platform *platform;
     /* Who knows more of the peer's domain than the platform does: asked by the blocking calls from time to time. */
     enum xids_vchan_state (*look_after)(void *ctx);
@@ -134,6 +132,25 @@ struct xids_vchan {
 static inline uint32_t xids_vchan_batch_(const struct xids_bytering *r)
 {
     return r->at.size / 4u < 32768u ? r->at.size / 4u : 32768u;
+}
+
+/* Our own places in the page are worked out when needed: a pointer to each counts where there are thousands of
+ * channels. */
+static inline uint8_t XIDS_PEER *xids_vchan_own_live_(const struct xids_vchan *ch)
+{
+    return ch->page + (ch->server ? VCHAN_AT_SRV_LIVE : VCHAN_AT_CLI_LIVE);
+}
+
+/* Where we ask the peer for notifications. */
+static inline uint8_t XIDS_PEER *xids_vchan_ask_(const struct xids_vchan *ch)
+{
+    return ch->page + (ch->server ? VCHAN_AT_CLI_NOTIFY : VCHAN_AT_SRV_NOTIFY);
+}
+
+/* Only where there is a header. */
+static inline uint32_t XIDS_PEER *xids_vchan_own_line_(const struct xids_vchan *ch)
+{
+    return ch->header + (ch->server ? VCHAN_AT_SERVER_LINE : VCHAN_AT_CLIENT_LINE) / sizeof(uint32_t);
 }
 
 /* Breaks the channel; the first reason stays. Returns error. */

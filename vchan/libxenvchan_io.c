@@ -36,9 +36,9 @@ static bool left_alone(const struct xids_lxv *v)
 static void ask(struct xids_lxv *v, uint8_t bits)
 {
     v->asked |= bits;
-    if ((xids_peer_load8(v->ch.ask) & bits) == bits)
+    if ((xids_peer_load8(xids_vchan_ask_(&v->ch)) & bits) == bits)
         return;
-    (void)xids_peer_set_bits8(v->ch.ask, bits);
+    (void)xids_peer_set_bits8(xids_vchan_ask_(&v->ch), bits);
     xids_peer_fence();
 }
 
@@ -244,7 +244,7 @@ static bool spin_for_news(struct xids_lxv *v)
     uint32_t want_read = next_of(v, &ch->in, VCHAN_NOTIFY_WRITE), want_write = next_of(v, &ch->out, VCHAN_NOTIFY_READ);
     if (ch->pace.budget == 0 || (want_read == 0 && want_write == 0) || xids_peer_load8(ch->peer_live) != VCHAN_LIVE)
         return false;
-    uint8_t stood = xids_peer_clear_bits8(ch->ask, v->asked) & v->asked;
+    uint8_t stood = xids_peer_clear_bits8(xids_vchan_ask_(ch), v->asked) & v->asked;
     bool answered = stood != v->asked;
     int rc = answered ? 0 : xids_vchan_pace_(ch, want_read, want_write, UINT64_MAX);
     /* What the news is about the program looks at next, and asks again if it is to sleep. */
@@ -253,7 +253,7 @@ static bool spin_for_news(struct xids_lxv *v)
     if (rc == 1 && want_write != 0 && xids_bytering_known(&ch->out) >= want_write)
         stood &= (uint8_t)~VCHAN_NOTIFY_READ;
     v->asked = stood;
-    (void)xids_peer_set_bits8(ch->ask, stood);
+    (void)xids_peer_set_bits8(xids_vchan_ask_(ch), stood);
     xids_peer_fence();
     return !answered && (rc != 0 || xids_vchan_ready_(ch, want_read, want_write) != 0);
 }

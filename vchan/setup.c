@@ -58,11 +58,10 @@ static void place_extension(struct xids_vchan *ch, unsigned int left_order, unsi
                             unsigned int flags)
 {
     size_t at = (flags & XIDS_VCHAN_PLAIN) != 0 ? 0 : xids_vchan_extension_at_(left_order, right_order);
-    ch->header = ch->own_line = ch->peer_line = NULL;
+    ch->header = ch->peer_line = NULL;
     if (at == 0)
         return;
     ch->header = word(ch, at);
-    ch->own_line = word(ch, at + (ch->server ? VCHAN_AT_SERVER_LINE : VCHAN_AT_CLIENT_LINE));
     ch->peer_line = word(ch, at + (ch->server ? VCHAN_AT_CLIENT_LINE : VCHAN_AT_SERVER_LINE));
 }
 
@@ -84,8 +83,6 @@ static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int r
         return rc;
     ch->wiped = ch->out.peer;
     ch->peer_live = ch->page + (server ? VCHAN_AT_CLI_LIVE : VCHAN_AT_SRV_LIVE);
-    ch->own_live = ch->page + (server ? VCHAN_AT_SRV_LIVE : VCHAN_AT_CLI_LIVE);
-    ch->ask = ch->page + (server ? VCHAN_AT_CLI_NOTIFY : VCHAN_AT_SRV_NOTIFY);
     ch->asked = ch->page + (server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
     xids_vchan_set_spin(ch, XIDS_VCHAN_SPIN);
     bool batch = (flags & XIDS_VCHAN_BATCH) != 0;
@@ -175,7 +172,7 @@ int xids_vchan_server_init(struct xids_vchan *ch, const struct xids_platform *pl
      * Last, with release: a client may come before we publish anything, with the same numbers from a server that was
      * killed. It loads this byte first (client_pages) and turns back, or finds all the rest.
      */
-    xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
+    xids_peer_store8_release(xids_vchan_own_live_(ch), VCHAN_LIVE);
     return 0;
 }
 
@@ -278,8 +275,8 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     if (rc == 0) {
         if (ch->extended)
             xids_vchan_take_offer_(ch);
-        xids_peer_store8_release(ch->own_live, VCHAN_LIVE);
-        (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
+        xids_peer_store8_release(xids_vchan_own_live_(ch), VCHAN_LIVE);
+        (void)xids_peer_set_bits8(xids_vchan_ask_(ch), VCHAN_NOTIFY_WRITE);
         /* Again after we were seen: a server that ended meanwhile may have wiped the rings (wipe_rings). */
         xids_peer_fence();
         if (xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE)
@@ -338,7 +335,7 @@ void xids_vchan_leave_(struct xids_vchan *ch)
     if (ch->wipe_in)
         wipe_in(ch);
     /* Release: whoever sees the end sees all that we did before. */
-    xids_peer_store8_release(ch->own_live, VCHAN_GONE);
+    xids_peer_store8_release(xids_vchan_own_live_(ch), VCHAN_GONE);
     if (ch->wipe_out)
         wipe_out(ch);
     (void)platform->ops->evtchn_notify(platform->ctx, ch->port);

@@ -120,7 +120,8 @@ bool xids_vchan_publish_(struct xids_vchan *ch, struct xids_bytering *r)
 {
     bool moved = xids_bytering_publish(r);
     if (moved && ch->mirror)
-        xids_peer_store_release(ch->own_line + (r->writer ? VCHAN_LINE_PROD : VCHAN_LINE_CONS), r->published);
+        xids_peer_store_release(xids_vchan_own_line_(ch) + (r->writer ? VCHAN_LINE_PROD : VCHAN_LINE_CONS),
+                                r->published);
     return moved;
 }
 
@@ -358,8 +359,8 @@ static bool ask(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
         return true;
     }
     uint8_t bits = bits_of(want_read, want_write);
-    if ((xids_peer_load8(ch->ask) & bits) != bits)
-        (void)xids_peer_set_bits8(ch->ask, bits);
+    if ((xids_peer_load8(xids_vchan_ask_(ch)) & bits) != bits)
+        (void)xids_peer_set_bits8(xids_vchan_ask_(ch), bits);
     return false;
 }
 
@@ -369,7 +370,7 @@ static void take_back(struct xids_vchan *ch, uint32_t want_read, uint32_t want_w
     if (ch->extended)
         (void)ask(ch, 0, 0);
     else if (bits != 0)
-        (void)xids_peer_clear_bits8(ch->ask, bits);
+        (void)xids_peer_clear_bits8(xids_vchan_ask_(ch), bits);
 }
 
 int xids_vchan_arm(struct xids_vchan *ch, uint32_t want_read, uint32_t want_write)
@@ -477,7 +478,7 @@ int xids_vchan_reoffer(struct xids_vchan *ch)
     ch->connected = ch->gone = ch->lost = false;
     ch->reoffered = true;
     ch->reason = "";
-    (void)xids_peer_set_bits8(ch->ask, VCHAN_NOTIFY_WRITE);
+    (void)xids_peer_set_bits8(xids_vchan_ask_(ch), VCHAN_NOTIFY_WRITE);
     xids_vchan_offer_again_(ch);
     return ch->error;
 }
