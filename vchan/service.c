@@ -237,7 +237,8 @@ static void domains(struct xids_vchan_service *s)
         if (s->queue == NULL)
             s->queue_end = &s->queue;
         d->queued = false;
-        xids_svc_domain_step_(d);
+        if (d->used)
+            xids_svc_domain_step_(d);
     }
 }
 

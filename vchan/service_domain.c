@@ -26,9 +26,10 @@ struct svc_domain *xids_svc_domain_find_(struct xids_vchan_service *s, domid_t d
 
 struct svc_domain *xids_svc_domain_add_(struct xids_vchan_service *s, domid_t domid)
 {
-    struct svc_domain *d = s->domains;
+    struct svc_domain *d;
     unsigned int i = 0;
-    while (i < s->limits.domains && s->domains[i].used)
+    /* One that was freed may still stand in the queue. */
+    while (i < s->limits.domains && (s->domains[i].used || s->domains[i].queued))
         i++;
     if (i == s->limits.domains)
         return NULL;

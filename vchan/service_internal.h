@@ -166,7 +166,7 @@ struct xids_vchan_service {
     bool owner_changed;           /* the store has news of the name */
     bool confirmed, took_over;
     bool removing;
-    bool list_asked, list_parts, list_done;
+    bool list_asked, list_parts, list_done, list_short;
     bool want_domains, want_left; /* listings to be made */
     bool want_check;              /* the store has news of domains */
     bool privileged, blind;       /* domains can be asked for, or cannot; neither: not known yet */

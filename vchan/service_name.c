@@ -273,6 +273,7 @@ static void found_domain(struct xids_vchan_service *s, domid_t domid)
     if (d == NULL)
         d = xids_svc_domain_add_(s, domid);
     if (d == NULL) {
+        s->list_short = true;
         xids_svc_refuse_(s, NULL, -XEN_ENOSPC, "there are too many domains");
     } else if (s->list == SVC_LIST_LEFT) {
         d->published = true;
@@ -355,6 +356,13 @@ static void list_ended(struct xids_vchan_service *s)
         s->want_domains |= list == SVC_LIST_DOMAINS;
         s->want_left |= list == SVC_LIST_LEFT;
     }
+    /* Not all had room; but some of them may be none. */
+    if (s->list_short) {
+        s->list_at = svc_later(s->now, XIDS_VCHAN_SERVICE_RETRY_MAX);
+        s->want_domains |= list == SVC_LIST_DOMAINS;
+        s->want_left |= list == SVC_LIST_LEFT;
+    }
+    s->list_short = false;
 }
 
 static uint64_t list_step(struct xids_vchan_service *s)
@@ -367,7 +375,7 @@ static uint64_t list_step(struct xids_vchan_service *s)
     }
     if (s->list != SVC_LIST_NOT && s->list_done)
         list_ended(s);
-    if (s->list == SVC_LIST_NOT && (s->want_domains || s->want_left) && s->confirmed) {
+    if (s->list == SVC_LIST_NOT && (s->want_domains || s->want_left) && s->confirmed && s->now >= s->list_at) {
         s->list = s->want_left ? SVC_LIST_LEFT : SVC_LIST_DOMAINS;
         if (s->want_left)
             s->want_left = false;
@@ -377,7 +385,8 @@ static uint64_t list_step(struct xids_vchan_service *s)
     }
     if (s->list != SVC_LIST_NOT && !s->list_asked && !s->list_done)
         ask_list(s);
-    bool waits = s->want_check || (s->list != SVC_LIST_NOT && !s->list_asked);
+    bool waits = s->want_check || (s->list != SVC_LIST_NOT && !s->list_asked) ||
+                 (s->confirmed && (s->want_domains || s->want_left));
     return waits ? s->list_at : SVC_NEVER;
 }
 

@@ -517,6 +517,25 @@ START_TEST(two_hundred_domains_are_served)
 }
 END_TEST
 
+START_TEST(a_long_list_of_domains_is_read_in_parts)
+{
+    char path[64];
+    up_dom0(_i);
+    h->config.limits.domains = 20;
+    /* Homes without a domain among them, more than there is room for. */
+    for (unsigned int i = 0; i < 900; i++) {
+        snprintf(path, sizeof(path), i % 30 == 0 ? "/local/domain/%u" : "/local/domain/other%u", 1000 + i);
+        world_set(&w, path, "", "n0");
+    }
+    for (domid_t i = 0; i < 10; i++)
+        (void)client((domid_t)(10 + i));
+    host_begin(h);
+    for (unsigned int i = 0; i < 10; i++)
+        meets(clients[i], "behind all others", i);
+    down();
+}
+END_TEST
+
 START_TEST(a_domain_that_goes_takes_everything_along)
 {
     up_dom0(_i);
@@ -723,6 +742,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, an_end_that_does_not_wait_is_cleaned_by_the_next, 0, SEEDS);
     tcase_add_loop_test(t, everybody_is_found_where_it_is, 0, SEEDS);
     tcase_add_loop_test(t, two_hundred_domains_are_served, 0, 2);
+    tcase_add_loop_test(t, a_long_list_of_domains_is_read_in_parts, 0, 3);
     tcase_add_loop_test(t, a_domain_that_goes_takes_everything_along, 0, SEEDS);
     tcase_add_loop_test(t, a_number_that_is_given_out_again_at_once_is_another_domain, 0, SEEDS);
     tcase_add_loop_test(t, the_store_may_be_started_again, 0, SEEDS);
