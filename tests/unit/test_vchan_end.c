@@ -655,12 +655,36 @@ static TCase *extended(TCase *cases)
     return cases;
 }
 
+/* The writer learns what has been lost, whether the reader closed or was killed. */
+START_TEST(what_the_peer_has_not_read_is_known_after_its_end)
+{
+    struct pair p;
+    char got[10];
+    pair_open(&p, 12, 12, _i / 2 == 0 ? 0 : XIDS_VCHAN_PLAIN);
+    ck_assert_int_eq(xids_vchan_unread(p.s), 0);
+    ck_assert_int_eq(xids_vchan_write(p.s, "0123456789", 10), 10);
+    ck_assert_int_eq(xids_vchan_unread(p.s), 10);
+    ck_assert_int_eq(xids_vchan_read(p.c, got, 4), 4);
+    ck_assert_int_eq(xids_vchan_unread(p.s), 6);
+    if (_i % 2 == 0)
+        xids_vchan_fini(p.c);
+    else
+        world_kill(p.w, 1);
+    free(p.c);
+    p.c = NULL;
+    ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(xids_vchan_unread(p.s), 6);
+    pair_close(&p);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan end");
     TCase *plain = tcase_create("plain");
     tcase_add_test(plain, an_end_holds_until_it_is_offered_again);
     tcase_add_loop_test(plain, secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end, 0, 2);
+    tcase_add_loop_test(plain, what_the_peer_has_not_read_is_known_after_its_end, 0, 4);
     suite_add_tcase(suite, plain);
     suite_add_tcase(suite, end_cases("end"));
     suite_add_tcase(suite, extended(end_cases("end extended")));
