@@ -203,6 +203,11 @@ unsigned int xids_vchan_set_domain_gone(struct xids_vchan_set *set, domid_t domi
     return ended;
 }
 
+void xids_vchan_set_heartbeat(struct xids_vchan_set *set, uint64_t patience)
+{
+    set->patience = patience;
+}
+
 /*
  * Looks after some peers, each at most once a second. So few at a time, and so rarely, that thousands of channels cost
  * no more than some.
@@ -223,6 +228,9 @@ static void sweep(struct xids_vchan_set *set, uint64_t now)
         struct xids_vchan_member *m = set->sweep_at;
         set->sweep_at = after(set, m);
         (void)xids_vchan_check_peer(m->ch);
+        /* Who does not speak it says so each time: nothing is to be done about it. */
+        if (set->patience != 0)
+            (void)!xids_vchan_heartbeat(m->ch, now, set->patience);
         has_news(set, m);
     }
 }

@@ -78,6 +78,7 @@ struct xids_vchan_set {
     bool more; /* the turn ended at its bound of events */
     struct xids_vchan_member *sweep_at;
     uint64_t sweep_due; /* 0: not known yet */
+    uint64_t patience;  /* 0: no heartbeat */
     uint64_t strays;    /* events of ports that no member has; such a port stays masked */
 };
 
@@ -131,6 +132,13 @@ uint64_t xids_vchan_set_deadline(const struct xids_vchan_set *set);
  * False: not ours, and nothing was done.
  */
 bool xids_vchan_set_event(struct xids_vchan_set *set, evtchn_port_t port);
+
+/*
+ * From now on asks the peers that it looks after for a sign of life too, by xids_vchan_heartbeat: one that gives none
+ * for patience (ns, some seconds) ends as if its domain had died. A peer is asked once a second; of more than 128
+ * channels, by 128 a second in turn. Peers that do not speak the extension are not asked. 0: no more.
+ */
+void xids_vchan_set_heartbeat(struct xids_vchan_set *set, uint64_t patience);
 
 /*
  * Says that a domain is gone, which the owner knows from xenstore: all open channels to it end as by

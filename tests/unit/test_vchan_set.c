@@ -661,6 +661,32 @@ START_TEST(ends_all_channels_of_a_domain_that_is_said_to_be_gone)
 }
 END_TEST
 
+START_TEST(asks_for_signs_of_life_when_it_is_to)
+{
+    struct stage *s = begin(10);
+    for (unsigned int i = 0; i < 100; i++) {
+        /* Without a heartbeat for 50 seconds, then with one of 10. */
+        if (i == 50)
+            xids_vchan_set_heartbeat(&s->set, 10 * (uint64_t)SECOND);
+        xids_model_advance(s->m, SECOND);
+        (void)turn(s);
+        for (unsigned int k = 0; k < 10; k++)
+            if (k % 2 == 0)
+                (void)xids_vchan_event(s->line[k].peer);
+        for (unsigned int k = 0; k < 10; k++) {
+            bool dead = s->line[k].member == NULL;
+            ck_assert_msg(!dead || (k % 2 == 1 && i >= 58), "channel %u at %u", k, i);
+            if (!dead && s->line[k].returned != 0) {
+                ck_assert_int_eq(xids_vchan_error(s->line[k].hub), -XEN_ENODEV);
+                take_out(s, &s->line[k]);
+            }
+        }
+    }
+    ck_assert_uint_eq(s->set.members, 5);
+    end(s);
+}
+END_TEST
+
 /* ---- as a part of a loop ---- */
 
 struct echo {
@@ -938,6 +964,7 @@ Suite *xids_suite(void)
     tcase_add_test(tc, finds_dead_domains_with_a_bounded_number_of_questions);
     tcase_add_test(tc, asks_about_one_peer_once_a_second);
     tcase_add_test(tc, ends_all_channels_of_a_domain_that_is_said_to_be_gone);
+    tcase_add_test(tc, asks_for_signs_of_life_when_it_is_to);
     tcase_add_test(tc, is_a_part_of_a_loop_and_comes_back_after_suspension);
     tcase_add_loop_test(tc, agrees_with_a_plain_model, 0, 100);
     suite_add_tcase(suite, tc);
