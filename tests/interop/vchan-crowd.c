@@ -5,7 +5,8 @@
  * usage: vchan-crowd SERVER-DOMID PATH COUNT
  *
  * Connects to PATH/0 to PATH/(COUNT - 1), sends a word of its own on each, twice, and waits for the echoes. Then says
- * "alive PID" and waits: until its input ends, then it closes all; or until it has seen the end of all, and says so.
+ * "alive PID" and waits: until its input ends, then it shuts down its side of all, and closes when the server has done
+ * so too; or until it has seen the end of all. It says how many ends it saw.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -120,15 +121,15 @@ int main(int argc, char **argv)
     (void)printf("alive %ld\n", (long)getpid());
     (void)fflush(stdout);
     bool asked = false;
-    while (!asked && self.ended < self.count)
-        asked = !go_on(true);
-    if (!asked)
-        (void)printf("%lu have ended\n", self.ended);
-    for (uint32_t i = 0; i < self.count; i++) {
-        if (asked)
-            xids_vchan_set_remove(&self.set, &self.clients[i].member);
-        xids_vchan_unlink(self.clients[i].link);
+    while (self.ended < self.count) {
+        bool heard = !go_on(!asked);
+        for (uint32_t i = 0; heard && !asked && i < self.count; i++)
+            must(xids_vchan_shutdown(xids_vchan_of(self.clients[i].link)) == 0, "half-close");
+        asked |= heard;
     }
+    (void)printf("%lu have ended\n", self.ended);
+    for (uint32_t i = 0; i < self.count; i++)
+        xids_vchan_unlink(self.clients[i].link);
     xids_platform_xen_close(self.platform);
     xids_xs_close(self.xs);
     free(self.clients);

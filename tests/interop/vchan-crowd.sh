@@ -48,7 +48,7 @@ pid_of() {
     sed -n 's/^alive //p' "$1"
 }
 
-# crowds PROGRAM: crowds of clients, the first killed, the second closes, the third sees the server killed.
+# crowds PROGRAM: crowds of clients, the first killed, the second closes by halves, the third sees the server killed.
 crowds() {
     local server first second third status=0
     path=/local/domain/0/data/vchan/$client/$1
@@ -67,6 +67,7 @@ crowds() {
     (call second.out) </dev/null &
     second=$!
     wait "$second" || { echo "the second crowd failed"; status=1; }
+    says "$sim_work/second.out" "$count have ended" || { echo "the half-close was not answered"; status=1; }
     meanwhile "$server" says "$sim_work/server.out" "$((2 * count)) have ended" || { echo "not all that closed were seen"; status=1; }
 
     (call third.out) <>"$sim_work/never" &
@@ -80,7 +81,7 @@ crowds() {
 }
 
 before=$(usage)
-tap_ok "2000 channels of one process with epoll: alive, killed, closed, and the server killed" crowds vchan-echo
-tap_ok "2000 channels of one process with libuv: alive, killed, closed, and the server killed" crowds vchan-echo-uv
+tap_ok "2000 channels of one process with epoll: alive, killed, half-closed, and the server killed" crowds vchan-echo
+tap_ok "2000 channels of one process with libuv: alive, killed, half-closed, and the server killed" crowds vchan-echo-uv
 tap_ok "no port, grant or mapping is left" eventually same_usage "$before"
 tap_done
