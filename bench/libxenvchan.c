@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <libxenvchan.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 enum way {
     STREAM,      /* libxenvchan_write, and libxenvchan_read of as much as there is */
     PACKETS,     /* libxenvchan_send and _recv */
+    POLLED,      /* as STREAM, but the reader polls the descriptor, as programs with several do */
     PING_BLOCKS, /* packets, each sent back, with calls that block */
     PING_WAITS,  /* the same with calls that do not, and libxenvchan_wait */
 };
@@ -81,7 +83,7 @@ static void receive_one(struct libxenvchan *v, const struct load *l, uint32_t nu
 static void be_client(struct libxenvchan *v, const struct load *l, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (l->way == STREAM) {
+        if (l->way == STREAM || l->way == POLLED) {
             must(libxenvchan_write(v, buffer, l->message) == (int)l->message, "writing");
             continue;
         }
@@ -91,15 +93,27 @@ static void be_client(struct libxenvchan *v, const struct load *l, uint32_t coun
     }
 }
 
-static void be_server(struct libxenvchan *v, const struct load *l, uint32_t count)
+static void receive_stream(struct libxenvchan *v, const struct load *l, uint64_t left)
 {
-    uint64_t left = l->way == STREAM ? (uint64_t)count * l->message : 0;
+    struct pollfd p = {.fd = l->way == POLLED ? libxenvchan_fd_for_select(v) : -1, .events = POLLIN};
     while (left > 0) {
+        if (l->way == POLLED && libxenvchan_data_ready(v) == 0) {
+            must(poll(&p, 1, -1) == 1 && libxenvchan_wait(v) == 0, "polling");
+            continue;
+        }
         int n = libxenvchan_read(v, buffer, left < sizeof(buffer) ? (size_t)left : sizeof(buffer));
         must(n > 0, "reading");
         left -= (uint64_t)n;
     }
-    for (uint32_t i = 0; l->way != STREAM && i < count; i++) {
+}
+
+static void be_server(struct libxenvchan *v, const struct load *l, uint32_t count)
+{
+    if (l->way == STREAM || l->way == POLLED) {
+        receive_stream(v, l, (uint64_t)count * l->message);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
         receive_one(v, l, i);
         if (l->way != PACKETS)
             send_one(v, l, i);
@@ -225,6 +239,7 @@ static double run(void *ctx)
         return -1;
     switch (l->way) {
     case STREAM:
+    case POLLED:
         return (double)l->messages * l->message / seconds / 1e9;
     case PACKETS:
         return (double)l->messages / seconds / 1e6;
@@ -241,11 +256,11 @@ static void compare(struct bench *b, const char *name, struct load l)
         l.messages = l.messages / 50 + 1;
     struct contender contenders[2] = {{l, stage.ours}, {l, ""}};
     const struct bench_side sides[2] = {{"self", run, &contenders[0]}, {"libxenvchan", run, &contenders[1]}};
-    bool rate = l.way == STREAM || l.way == PACKETS;
+    bool stream = l.way == STREAM || l.way == POLLED, rate = stream || l.way == PACKETS;
     (void)bench_compare(b, name,
-                        l.way == STREAM ? "GB/s"
-                        : rate          ? "Mmsg/s"
-                                        : "us",
+                        stream ? "GB/s"
+                        : rate ? "Mmsg/s"
+                               : "us",
                         rate ? BENCH_HIGHER : BENCH_LOWER, ROUNDS, sides, 2);
 }
 
@@ -284,6 +299,7 @@ int main(int argc, char **argv)
     compare(b, "msg16", (struct load){PACKETS, 65536, 16, 500000});
     compare(b, "ring4k-msg4k", (struct load){STREAM, 4096, 4096, 20000});
     compare(b, "ring64k-msg4k", (struct load){STREAM, 65536, 4096, 100000});
+    compare(b, "ring64k-msg4k-poll", (struct load){POLLED, 65536, 4096, 100000});
     compare(b, "ring64k-msg64k", (struct load){STREAM, 65536, 65536, 10000});
     compare(b, "ring1m-msg64k", (struct load){STREAM, 1048576, 65536, 20000});
     compare(b, "rtt-blocking", (struct load){PING_BLOCKS, 65536, 64, 10000});

@@ -28,6 +28,7 @@ struct xids_lxv {
     struct xids_vchan ch;
     bool open;     /* ch is there */
     bool sleeps;   /* the program has shown that it sleeps by itself */
+    bool waits;    /* and that it takes events by libxenvchan_wait */
     uint8_t asked; /* the requests that we made; the peer takes away the one that it answers */
 };
 

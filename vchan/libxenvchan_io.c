@@ -32,11 +32,18 @@ static bool left_alone(const struct xids_lxv *v)
 /*
  * Asks the peer for an event, before the look at its index that must follow. A request that it has not answered yet
  * stands: the locked operation and the barrier are for a new one.
+ *
+ * Nor is there a new one while the answer to the last waits to be taken: the program's next sleep ends at once by it,
+ * and the look that it then takes asks again. The peer of a busy program is spared a system call for each message. Only
+ * where libxenvchan_wait takes the events: of one that the program takes by itself we do not hear.
  */
 static void ask(struct xids_lxv *v, uint8_t bits)
 {
+    uint8_t standing = xids_peer_load8(xids_vchan_ask_(&v->ch));
+    if (v->waits)
+        bits &= (uint8_t) ~(v->asked & ~standing);
     v->asked |= bits;
-    if ((xids_peer_load8(xids_vchan_ask_(&v->ch)) & bits) == bits)
+    if ((standing & bits) == bits)
         return;
     (void)xids_peer_set_bits8(xids_vchan_ask_(&v->ch), bits);
     xids_peer_fence();
@@ -55,18 +62,26 @@ static int ask_for_room(struct xids_lxv *v)
     return xids_vchan_look_out_(&v->ch);
 }
 
-/* An event, also where the program made the descriptor non-blocking. */
-static int sleep_once(struct xids_lxv *v)
+/* Takes an event. Requests that are answered by now are answered by it, or by one that comes besides. */
+static int take(struct xids_lxv *v)
 {
     uint64_t start = v->platform.ops->now(v);
     int rc = xids_lxv_take_event(v);
-    if (rc == -XEN_EAGAIN) {
-        struct pollfd p = {.fd = xenevtchn_fd(v->pub.event), .events = POLLIN};
-        rc = poll(&p, 1, -1) < 0 ? -errno : 0;
-    }
-    if (rc == 0)
-        xids_vchan_slept_(&v->ch, v->platform.ops->now(v) - start);
-    return rc;
+    if (rc < 0)
+        return rc;
+    v->asked &= xids_peer_load8(xids_vchan_ask_(&v->ch));
+    xids_vchan_slept_(&v->ch, v->platform.ops->now(v) - start);
+    return 0;
+}
+
+/* The same, also where the program made the descriptor non-blocking. */
+static int sleep_once(struct xids_lxv *v)
+{
+    int rc = take(v);
+    if (rc != -XEN_EAGAIN)
+        return rc;
+    struct pollfd p = {.fd = xenevtchn_fd(v->pub.event), .events = POLLIN};
+    return poll(&p, 1, -1) < 0 ? -errno : 0;
 }
 
 /* Waits until there may be want bytes to read, or none to come. 0: look again; or an error. */
@@ -265,14 +280,11 @@ int libxenvchan_wait(struct libxenvchan *ctrl)
     /* Nobody needs to send an event any more. */
     if (v->ch.error != 0)
         return failure(v->ch.error);
+    v->waits = true;
     if (spin_for_news(v))
         return 0;
-    uint64_t start = v->platform.ops->now(v);
-    int rc = xids_lxv_take_event(v);
-    if (rc < 0)
-        return failure(rc);
-    xids_vchan_slept_(&v->ch, v->platform.ops->now(v) - start);
-    return 0;
+    int rc = take(v);
+    return rc < 0 ? failure(rc) : 0;
 }
 
 int libxenvchan_fd_for_select(struct libxenvchan *ctrl)

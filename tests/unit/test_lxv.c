@@ -447,6 +447,39 @@ START_TEST(wait_returns_without_an_event_for_news_that_brought_none)
 }
 END_TEST
 
+START_TEST(an_answer_that_waits_is_request_enough)
+{
+    serve_client();
+    fakes_event((uint8_t)v->event_port);
+    ck_assert_int_eq(libxenvchan_wait(v), 0);
+    ck_assert_int_eq(libxenvchan_data_ready(v), 0);
+    arrive(1);
+    ck_assert(answer(ASKS_WRITE));
+    ck_assert_int_eq(libxenvchan_data_ready(v), 1);
+    ck_assert_int_eq(libxenvchan_buffer_space(v), 4096);
+    ck_assert_int_eq(v->ring->cli_notify, ASKS_READ);
+    /* From where it is taken on it is not. */
+    ck_assert(event_waits());
+    ck_assert_int_eq(libxenvchan_wait(v), 0);
+    ck_assert(!event_waits());
+    ck_assert_int_eq(libxenvchan_data_ready(v), 1);
+    ck_assert_int_eq(v->ring->cli_notify, ASKS_READ | ASKS_WRITE);
+}
+END_TEST
+
+/* With libxenevtchn's own calls, of which we do not hear. */
+START_TEST(a_program_that_takes_its_events_itself_asks_each_time)
+{
+    serve_client();
+    ck_assert_int_eq(libxenvchan_data_ready(v), 0);
+    arrive(1);
+    ck_assert(answer(ASKS_WRITE));
+    ck_assert_int_eq(xenevtchn_pending(v->event), (int)v->event_port);
+    ck_assert_int_eq(libxenvchan_data_ready(v), 1);
+    ck_assert_int_eq(v->ring->cli_notify, ASKS_WRITE);
+}
+END_TEST
+
 START_TEST(wait_leaves_no_request_behind_that_its_news_answered)
 {
     serve_client();
@@ -582,6 +615,8 @@ Suite *xids_suite(void)
     tcase_add_test(tc, a_notification_is_sent_when_it_was_asked_for);
     tcase_add_test(tc, wait_takes_the_event_of_an_answered_request);
     tcase_add_test(tc, wait_returns_without_an_event_for_news_that_brought_none);
+    tcase_add_test(tc, an_answer_that_waits_is_request_enough);
+    tcase_add_test(tc, a_program_that_takes_its_events_itself_asks_each_time);
     tcase_add_test(tc, wait_leaves_no_request_behind_that_its_news_answered);
     tcase_add_test(tc, wait_asks_again_before_it_sleeps);
     tcase_add_test(tc, wait_does_not_return_for_what_was_seen);
