@@ -247,7 +247,7 @@ uint8_t hook_clear_bits(uint8_t *at, uint8_t mask)
     return bits(at, mask, false);
 }
 
-void hook_hypercall(void)
+static void all_is_seen(void)
 {
     if (h.aside != 0)
         return;
@@ -256,10 +256,16 @@ void hook_hypercall(void)
     look_anew();
 }
 
+void hook_hypercall(void)
+{
+    before(HOOK_CALL, NULL, 0);
+    all_is_seen();
+}
+
 void hook_fence(void)
 {
     before(HOOK_FENCE, NULL, 0);
-    hook_hypercall();
+    all_is_seen();
 }
 
 void hook_get(void *to, const void *from, size_t len)
@@ -306,7 +312,7 @@ void hook_begin(enum hook_memory memory, void (*fn)(void *ctx, const struct hook
 
 unsigned int hook_end(void)
 {
-    hook_hypercall();
+    all_is_seen();
     h.memory = HOOK_IN_ORDER;
     h.fn = NULL;
     return h.count;

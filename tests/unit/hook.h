@@ -11,11 +11,11 @@
 
 #include <xids/peer.h>
 
-enum hook_kind { HOOK_LOAD, HOOK_STORE, HOOK_BITS, HOOK_FENCE, HOOK_GET, HOOK_PUT, HOOK_WIPE };
+enum hook_kind { HOOK_LOAD, HOOK_STORE, HOOK_BITS, HOOK_FENCE, HOOK_CALL, HOOK_GET, HOOK_PUT, HOOK_WIPE };
 
 struct hook_access {
     enum hook_kind kind;
-    uint8_t *at; /* NULL for a fence */
+    uint8_t *at; /* NULL for a fence or a hypercall */
     size_t len;
     unsigned int nth; /* from 0, since hook_begin */
 };
@@ -45,7 +45,7 @@ unsigned int hook_count(void);
 void hook_limit(unsigned int accesses);
 /* Runs fn as the other side, as before an access. */
 void hook_aside(void (*fn)(void *ctx), void *ctx);
-/* A hypercall: everything stored becomes visible, everything read is new. */
+/* A hypercall: everything stored becomes visible, everything read is new. The other side can act before it too. */
 void hook_hypercall(void);
 
 /* Where early reads may be early: at most a page. */
