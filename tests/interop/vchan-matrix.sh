@@ -69,6 +69,19 @@ wait "${pids[@]}"
 judge "$set_name" 2
 tap_ok "no port, grant, mapping or queue is left" eventually same_usage "$before"
 
+# Nodes of channels; their folders' folder is left.
+no_nodes() {
+    local domain left status=0
+    for domain in "${domains[@]}"; do
+        left=$("$sim" exec -- "$tools/xenstore-ls" -f "/local/domain/$domain/data/vchan" 2>/dev/null | grep -E '/vchan/[0-9]+/') ||
+            continue
+        echo "$left"
+        status=1
+    done
+    return "$status"
+}
+tap_ok "no node is left" no_nodes
+
 # all_at N: whether as many ends have come to where their domain is to be destroyed.
 all_at() {
     [ "$(cat "$sim_work"/out-* | grep -c '^at ')" -eq "$1" ]

@@ -85,7 +85,12 @@ void end_untell(struct end *e)
 {
     char node[sizeof(e->path) + 16];
     (void)snprintf(node, sizeof(node), "%s" TOLD, e->path);
-    int rc = xids_xs_rm(e->xs, XIDS_XS_NO_TX, node);
+    end_clear(e, node);
+}
+
+void end_clear(struct end *e, const char *path)
+{
+    int rc = xids_xs_rm(e->xs, XIDS_XS_NO_TX, path);
     MUST(rc == 0 || rc == -XEN_ENOENT);
 }
 

@@ -58,6 +58,8 @@ void end_again(struct end *e);
 void end_tell(struct end *e, unsigned int ends);
 void end_await_told(struct end *e, unsigned int ends);
 void end_untell(struct end *e);
+/* Server, closed: removes a folder of the store, in which another one may have left nodes when it was killed. */
+void end_clear(struct end *e, const char *path);
 /* Closes the channel properly. end_finish also what end_begin opened. */
 void end_close(struct end *e);
 void end_finish(struct end *e);

@@ -371,6 +371,14 @@ void play_successor(const struct part *p)
         serve(&e, c, 1, 0);
     else
         MUST(last_as_client(&e, c));
+    end_close(&e);
+    if (p->server) {
+        /* Its own and those of the one before: a domain may have few nodes. */
+        char path[64];
+        end_clear(&e, e.path);
+        (void)snprintf(path, sizeof(path), "%s/%u", p->base, c->id);
+        end_clear(&e, path);
+    }
     end_finish(&e);
 }
 
