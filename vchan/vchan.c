@@ -177,7 +177,7 @@ void xids_vchan_took_(struct xids_vchan *ch, uint32_t n)
     uint32_t old = ch->in.published;
     if (ch->wipe_in)
         xids_vchan_wipe_(&ch->in.at, ch->in.own - n, n);
-    if (ch->in.own - old < ch->in_batch && xids_bytering_known(&ch->in) != 0)
+    if (ch->in.own - old < ch->in_batch)
         return;
     if (xids_vchan_publish_(ch, &ch->in))
         (void)xids_vchan_kick_(ch, ch->out.published, old);

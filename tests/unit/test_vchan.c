@@ -442,6 +442,23 @@ START_TEST(a_batch_is_published_by_a_quarter_of_the_ring)
 }
 END_TEST
 
+/* Who answers each message has its room given back with the answer's flush: one look at the peer's requests for both.
+ */
+START_TEST(a_reader_of_batches_who_has_read_all_still_waits_for_his_flush)
+{
+    struct pair p;
+    uint8_t data[16] = {0};
+    pair_open(&p, 12, 12, XIDS_VCHAN_BATCH | XIDS_VCHAN_PLAIN);
+    ck_assert_int_eq(xids_vchan_write(p.c, data, 16), 16);
+    ck_assert_int_eq(xids_vchan_flush(p.c), 0);
+    ck_assert_int_eq(xids_vchan_recv(p.s, data, 16), 16);
+    ck_assert_uint_eq(header(&p)->left.cons, 0);
+    ck_assert_int_eq(xids_vchan_flush(p.s), 0);
+    ck_assert_uint_eq(header(&p)->left.cons, 16);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(a_batch_of_a_large_ring_is_32_kib)
 {
     struct pair p;
@@ -564,6 +581,7 @@ Suite *xids_suite(void)
     tcase_add_test(notify, arm_does_not_sleep_over_what_is_there);
     tcase_add_test(notify, counting_asks_for_no_event);
     tcase_add_test(notify, a_batch_is_published_by_a_quarter_of_the_ring);
+    tcase_add_test(notify, a_reader_of_batches_who_has_read_all_still_waits_for_his_flush);
     tcase_add_test(notify, a_batch_of_a_large_ring_is_32_kib);
     tcase_add_test(notify, a_batch_is_published_for_a_sleeping_reader);
     tcase_add_test(notify, a_batch_is_published_by_flush_arm_and_the_end);
