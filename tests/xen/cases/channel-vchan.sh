@@ -196,6 +196,20 @@ case_vchan_unikernel() {
     xl destroy client
 }
 
+xen_case vchan-unikernel-extension quick 90 xids "a unikernel and dom0 speak vchan's extension: half-close, heartbeat, and kill -9 with bytes unread"
+case_vchan_unikernel_extension() {
+    local domid
+    domid=$(echo_guest server "") &&
+        timeout $((60 * slower)) vchan_echoed connect "$domid" "/local/domain/$domid/data/vchan/0/echo" 5 || return 1
+    xl destroy server
+    domid=$(echo_guest client mode=connect) &&
+        timeout $((60 * slower)) vchan_echoed listen "$domid" "/local/domain/0/data/vchan/$domid/echo" 5 || return 1
+    console client
+    # The folders that the killed one had made.
+    xenstore-rm /local/domain/0/data/vchan
+    xl destroy client
+}
+
 # last_domid: the highest number that Xen has given so far.
 last_domid() {
     local domid
