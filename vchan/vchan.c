@@ -474,7 +474,12 @@ int xids_vchan_reoffer(struct xids_vchan *ch)
         rc = xids_vchan_look_out_(ch);
     if (rc < 0)
         return rc;
-    ch->after_lost = ch->lost;
+    /*
+     * A client may be here already, and its event be taken: only while nobody is, a live byte of 1 is the dead one's.
+     * With the extension nobody comes before the next offer, and one that was given up may still be there.
+     */
+    ch->after_lost = ch->lost && (ch->extended || ch->platform->ops->evtchn_status(ch->platform->ctx, ch->port) !=
+                                                      XIDS_EVTCHN_INTERDOMAIN);
     ch->connected = ch->gone = ch->lost = false;
     ch->reoffered = true;
     ch->reason = "";

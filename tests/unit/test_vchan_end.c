@@ -287,6 +287,27 @@ START_TEST(an_end_holds_until_it_is_offered_again)
 }
 END_TEST
 
+/* The next client's event was taken while the server still read what the dead one had sent. No other one comes. */
+START_TEST(a_client_that_came_behind_a_dead_domain_is_not_missed)
+{
+    struct pair p;
+    char got[16];
+    pair_open(&p, 12, 12, 0);
+    ck_assert_int_eq(xids_vchan_write(p.c, "old", 3), 3);
+    world_destroy(p.w, 1);
+    ck_assert_int_eq(xids_vchan_check_peer(p.s), XIDS_VCHAN_DRAINING);
+    ck_assert_int_eq(pair_connect(&p, 0), 0);
+    ck_assert_int_ge(world_events(p.w, 0, p.s), 1);
+    ck_assert_int_eq(xids_vchan_read(p.s, got, 16), 3);
+    ck_assert_int_eq(xids_vchan_reoffer(p.s), 0);
+    ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_OPEN);
+    xids_vchan_fini(p.c);
+    (void)world_events(p.w, 0, p.s);
+    ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CLOSED);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(a_server_serves_again_after_a_domain_died)
 {
     struct pair p;
@@ -683,6 +704,7 @@ Suite *xids_suite(void)
     Suite *suite = suite_create("vchan end");
     TCase *plain = tcase_create("plain");
     tcase_add_test(plain, an_end_holds_until_it_is_offered_again);
+    tcase_add_test(plain, a_client_that_came_behind_a_dead_domain_is_not_missed);
     tcase_add_loop_test(plain, secrets_for_a_peer_that_broke_the_protocol_are_wiped_at_the_end, 0, 2);
     tcase_add_loop_test(plain, what_the_peer_has_not_read_is_known_after_its_end, 0, 4);
     suite_add_tcase(suite, plain);
