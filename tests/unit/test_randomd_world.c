@@ -183,8 +183,9 @@ END_TEST
 /* A guest of ours that speaks the vchan by hand. */
 static void connect_raw(struct world_guest *g, struct xids_vchan *ch)
 {
-    ck_assert_int_eq(
-        xids_vchan_client_init(ch, g->platform, 0, xids_vchan_ring_ref(g->sch), xids_vchan_port(g->sch), 0), 0);
+    ck_assert_int_eq(xids_vchan_client_init(ch, g->platform, 0, xids_vchan_ring_ref(g->sch), xids_vchan_port(g->sch),
+                                            XIDS_VCHAN_PLAIN),
+                     0);
 }
 
 START_TEST(a_guest_that_never_reads_gets_two_answers_and_no_more)
