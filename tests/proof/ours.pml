@@ -246,7 +246,25 @@ inline ask()
 #endif
 }
 
-/* Sleeping on the port, xids_vchan_event; a domain's death is found by a look from time to time. */
+/* xids_vchan_event */
+inline event()
+{
+#ifdef BROKEN_LOOK_BEFORE_UNMASK
+    look_in();
+#endif
+#ifndef BROKEN_NO_UNMASK
+    UNMASK();
+#endif
+    if
+    :: after_lost && bound -> after_lost = false
+    :: else
+    fi;
+#ifndef BROKEN_LOOK_BEFORE_UNMASK
+    look_in()
+#endif
+}
+
+/* Sleeping on the port; a domain's death is found by a look from time to time. */
 inline nap()
 {
     /* Nobody sleeps on what he has not told the other. */
@@ -264,20 +282,7 @@ inline nap()
         wake_up()
     }
     if
-    :: woken ->
-#ifdef BROKEN_LOOK_BEFORE_UNMASK
-        look_in();
-#endif
-#ifndef BROKEN_NO_UNMASK
-        UNMASK();
-#endif
-        if
-        :: after_lost && bound -> after_lost = false
-        :: else
-        fi;
-#ifndef BROKEN_LOOK_BEFORE_UNMASK
-        look_in()
-#endif
+    :: woken -> event()
     :: else -> check_peer()
     fi
 }

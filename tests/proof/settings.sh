@@ -77,7 +77,21 @@ broken_channel() {
     start sound "harmless: LOOK_BEFORE_UNMASK" channel "${ours[@]}" "${one[@]}" BROKEN_LOOK_BEFORE_UNMASK
 }
 
+# A server's clients, one after another.
+persist() {
+    full || return 0
+    local clients=(RING=1 BATCH=1 CLIENTS=2)
+    start sound "two clients by xids, a domain may die" persist "${clients[@]}" CLIENT=OurClient DEATHS SEND0=0 SEND1=1
+    start sound "two clients by xids, killed or not" persist "${clients[@]}" CLIENT=OurClient KILLS SEND0=1 SEND1=0
+    start sound "two clients by libxenvchan, a domain may die" persist "${clients[@]}" CLIENT=LibClient DEATHS SEND0=0 SEND1=1
+    local what
+    for what in REOFFER_TRUSTS REOFFER_DISTRUSTS; do
+        start broken "$what" persist "${clients[@]}" CLIENT=OurClient DEATHS SEND0=0 SEND1=1 "BROKEN_$what"
+    done
+}
+
 settings() {
     sound_channel
     broken_channel
+    persist
 }
