@@ -75,14 +75,23 @@ void xids_vchan_offer_(struct xids_vchan *ch)
     xids_peer_store_release(ch->header + VCHAN_HEADER_MAGIC, VCHAN_MAGIC);
 }
 
+/* Whether a client has taken the offer that is open, or is about to. */
+static bool taken(const struct xids_vchan *ch)
+{
+    /* Pairs with the client's release store in take_offer: its line is filled. */
+    return ch->header != NULL && xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_EPOCH) == ch->epoch;
+}
+
+void xids_vchan_withdraw_offer_(struct xids_vchan *ch)
+{
+    ch->mirror = false;
+    xids_peer_store(ch->header + VCHAN_HEADER_MAGIC, 0);
+}
+
 void xids_vchan_offer_again_(struct xids_vchan *ch)
 {
-    /* One came behind the client that left, before we saw either: it took the same offer, and stands in the lines. */
-    if (ch->extended && !ch->after_lost && xids_peer_load8_acquire(ch->peer_live) != VCHAN_GONE) {
-        ch->ended = ch->pending = false;
-        return;
-    }
-    if (ch->extended) {
+    bool hidden = ch->extended || (ch->mirror && taken(ch));
+    if (hidden) {
         /* All of the page's indices, the client's too: a client goes on from them. */
         ch->in.at.cons = word_of_page(ch, VCHAN_AT_LEFT);
         ch->in.at.prod = word_of_page(ch, VCHAN_AT_LEFT + 4);
@@ -93,7 +102,6 @@ void xids_vchan_offer_again_(struct xids_vchan *ch)
         xids_peer_store(ch->out.at.cons, ch->out.peer);
         xids_peer_store(ch->out.at.prod, ch->out.published);
     }
-    bool hidden = ch->extended;
     xids_vchan_offer_(ch);
     if (!hidden)
         return;
@@ -104,19 +112,23 @@ void xids_vchan_offer_again_(struct xids_vchan *ch)
     (void)xids_vchan_notify_(ch);
 }
 
+bool xids_vchan_stillborn_(const struct xids_vchan *ch)
+{
+    return ch->mirror && taken(ch) && xids_vchan_unbound_(ch);
+}
+
 bool xids_vchan_adopt_(struct xids_vchan *ch)
 {
     if (ch->extended)
         return true;
-    /* Pairs with the client's release store in take_offer: its line is filled. */
-    if (ch->header == NULL || xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_EPOCH) != ch->epoch)
+    if (!taken(ch))
         return false;
     ch->extended = true;
     ch->mirror = false;
     xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_CONS, ch->in.published);
     xids_peer_store_release(xids_vchan_own_line_(ch) + VCHAN_LINE_PROD, ch->out.published);
     xids_vchan_use_lines_(ch, &ch->in.at, &ch->out.at);
-    /* The page's own indices stand still from here on: nobody may begin with them until they are set again. */
+    /* The client has done so, if it is honest (take_offer). */
     show_orders(ch, false);
     /* It may sleep already, on something that we published before we looked at its line. */
     (void)xids_vchan_kick_(ch, ch->out.peer, ch->in.published);
@@ -130,8 +142,13 @@ bool xids_vchan_find_offer_(struct xids_vchan *ch)
     /* Acquire: the area is filled. */
     ch->extended = ch->header != NULL && xids_peer_load_acquire(ch->header + VCHAN_HEADER_MAGIC) == VCHAN_MAGIC &&
                    xids_peer_load(ch->header + VCHAN_HEADER_VERSION) == VCHAN_VERSION;
-    if (ch->extended)
-        ch->epoch = xids_peer_load(ch->header + VCHAN_HEADER_EPOCH);
+    if (!ch->extended)
+        return false;
+    ch->epoch = xids_peer_load(ch->header + VCHAN_HEADER_EPOCH);
+    /* Another without the extension may have come and gone unseen: then the page's own indices are the true ones. */
+    const uint32_t XIDS_PEER *line = xids_vchan_own_line_(ch);
+    ch->extended = xids_peer_load(line + VCHAN_LINE_PROD) == xids_peer_load(word_of_page(ch, VCHAN_AT_LEFT + 4)) &&
+                   xids_peer_load(line + VCHAN_LINE_CONS) == xids_peer_load(word_of_page(ch, VCHAN_AT_RIGHT));
     return ch->extended;
 }
 
@@ -146,10 +163,9 @@ void xids_vchan_take_offer_(struct xids_vchan *ch)
     ch->cons_event = ch->out.peer;
     xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PROD_EVENT, ch->prod_event);
     xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_CONS_EVENT, ch->cons_event);
-    /* What a client left that came and went before the server looked. */
-    for (unsigned int word = VCHAN_LINE_FIN; word <= VCHAN_LINE_PONG; word++)
-        xids_peer_store(xids_vchan_own_line_(ch) + word, 0);
     xids_peer_store_release(xids_vchan_own_line_(ch) + VCHAN_LINE_EPOCH, ch->epoch);
+    /* The page's own indices stand still from here on: nobody may go on from them, should we end before we are seen. */
+    show_orders(ch, false);
 }
 
 /* ---- events ---- */

@@ -185,6 +185,10 @@ void xids_vchan_use_lines_(const struct xids_vchan *ch, struct xids_bytering_lay
 /* Server: offers the lines, with the indices as they stand, before a client can come; and for the next client. */
 void xids_vchan_offer_(struct xids_vchan *ch);
 void xids_vchan_offer_again_(struct xids_vchan *ch);
+/* Server: until the next offer the lines are nobody's: its client does not know them. */
+void xids_vchan_withdraw_offer_(struct xids_vchan *ch);
+/* Server, no client seen: whether one has taken the offer and died before it was there. */
+bool xids_vchan_stillborn_(const struct xids_vchan *ch);
 /* Server: uses the lines from now on if the client has taken the offer. Whether it has. */
 bool xids_vchan_adopt_(struct xids_vchan *ch);
 /* Client: whether there is an offer; takes it. */

@@ -35,8 +35,9 @@ static void meet_client(struct xids_vchan *ch, uint8_t live)
 {
     if (live == VCHAN_NOT_YET || xids_vchan_adopt_(ch))
         return;
-    /* A client takes the offer before it is alive. What it leaves of a stale byte is seen at an event. */
-    ch->mirror = live == VCHAN_GONE || ch->after_lost;
+    /* A client takes the offer before it is alive. One behind a stale byte is seen at an event. */
+    if (live != VCHAN_GONE && !ch->after_lost)
+        xids_vchan_withdraw_offer_(ch);
 }
 
 int xids_vchan_look_in_(struct xids_vchan *ch)
@@ -449,6 +450,10 @@ enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch)
 {
     /* Connected is looked at before the port is: a client that comes in between is no loss. */
     enum xids_vchan_state state = xids_vchan_state(ch);
+    if (state == XIDS_VCHAN_CONNECTING && xids_vchan_stillborn_(ch)) {
+        xids_vchan_offer_again_(ch);
+        return xids_vchan_state(ch);
+    }
     if (state != XIDS_VCHAN_OPEN || !xids_vchan_unbound_(ch))
         return state;
     return xids_vchan_peer_died(ch);

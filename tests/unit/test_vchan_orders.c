@@ -76,9 +76,7 @@ static struct {
     grant_ref_t ref;
     evtchn_port_t port;
     unsigned int done; /* of theirs */
-    bool again;        /* a second client came */
-    bool given_up; /* and took the offer of the first, which the server had not seen: it is told so, and that is all */
-    int rc;        /* what a call said last */
+    int rc;            /* what a call said last */
     unsigned long runs;
 } r;
 
@@ -150,10 +148,6 @@ static void put(int d, const struct op *op)
         MUST(committed == 0);
     }
     r.rc = rc;
-    if (rc == -XEN_ENODEV && d == 1 && r.again) {
-        r.given_up = true;
-        return;
-    }
     MUST(rc >= 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || (rc == -XEN_EMSGSIZE && op->what == SEND) ||
          (rc == -XEN_EINVAL && e->shut));
     e->sent += rc > 0 ? (uint32_t)rc : 0;
@@ -187,10 +181,6 @@ static void get(int d, const struct op *op)
         MUST(consumed == 0);
     }
     r.rc = rc;
-    if (rc == -XEN_ENODEV && d == 1 && r.again) {
-        r.given_up = e->ended = true;
-        return;
-    }
     MUST(rc >= 0 || rc == -XEN_EAGAIN ||
          (op->what == RECV &&
           (rc == -XEN_EMSGSIZE || (rc == -XEN_ENODATA && (r.end[1 - d].leaving || r.end[1 - d].shut)))));
@@ -235,7 +225,6 @@ static void come(void)
 {
     struct end *e = &r.end[1];
     bool again = e->leaving;
-    r.again |= again;
     e->leaving = e->asleep = e->closed = e->ended = e->shut = false;
     int rc = xids_vchan_client_init(e->ch, &r.w.domain[1].platform, HW_DOMID(0), r.ref, r.port, r.plan.flags[1]);
     e->up = rc == 0;
@@ -261,8 +250,7 @@ static void shut(int d)
     e->shut = true;
     int rc = xids_vchan_shutdown(e->ch);
     r.rc = rc;
-    MUST(rc == 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || rc == -XEN_EOPNOTSUPP ||
-         (rc == -XEN_ENODEV && d == 1 && r.again));
+    MUST(rc == 0 || rc == -XEN_EAGAIN || rc == -XEN_ENOTCONN || rc == -XEN_EOPNOTSUPP);
     e->shut = was || rc == 0;
 }
 
@@ -393,7 +381,6 @@ static void set_up(void)
         r.end[d].sent = r.end[d].got = 0;
         memset(ch, 0, xids_vchan_size());
     }
-    r.again = r.given_up = false;
     hw_init(&r.w);
     hook_begin(HOOK_IN_ORDER, NULL, NULL);
     (void)hw_run(&r.w, 0);
@@ -422,7 +409,7 @@ static unsigned int play(void)
     hook_begin(HOOK_IN_ORDER, NULL, NULL);
     for (int i = 0; i < 100 && rest_once(0) + rest_once(1) > 0; i++)
         MUST(i < 99);
-    for (int d = 0; d < 2 && !r.given_up; d++) {
+    for (int d = 0; d < 2; d++) {
         check_sleeper(d);
         check_bytes(d);
     }
