@@ -135,7 +135,8 @@ static void run_case(struct runner *r, const struct vchan_case *c)
         for (unsigned int i = 1; good && i <= play_successors(c); i++)
             good = play(r, c, play_successor, false, i);
     }
-    if (good)
+    /* Where the whole domain is destroyed this process may see its victim's end before its own: that says nothing. */
+    if (good && !(victim && case_at_once(r->set)))
         (void)printf("ok %u\n", c->id);
     (void)fflush(stdout);
     r->failed += !good;
