@@ -6,8 +6,10 @@
  *
  * Connects to PATH/0 to PATH/(COUNT - 1), sends a word of its own on each, twice, and waits for the echoes. Then says
  * "alive PID" and waits: until its input ends, then it shuts down its side of all, and closes when the server has done
- * so too; or until it has seen the end of all. It says how many ends it saw.
+ * so too; or until it has seen the end of all. It says how many ends it saw. Of memory each channel may take BYTES_MAX
+ * beyond its pages; under a sanitizer, which has a heap of its own, nothing is counted.
  */
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,8 @@
 #define BUCKETS 4096u
 #define WORD 32u
 #define TIMES 2u
+/* A channel, its link, its place in the set and in the platform's tables, and what malloc adds. */
+#define BYTES_MAX 512u
 /* A limit against hanging, in seconds. */
 #define PATIENCE 120u
 
@@ -44,6 +48,12 @@ static void must(bool good, const char *what)
         return;
     (void)fprintf(stderr, "failed: %s\n", what);
     exit(1);
+}
+
+static size_t heap(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
 
 static void word(const struct client *c, char text[WORD])
@@ -103,9 +113,11 @@ int main(int argc, char **argv)
     (void)alarm(PATIENCE);
     domid_t server = (domid_t)strtoul(argv[1], NULL, 10);
     self.count = strtoul(argv[3], NULL, 10);
+    must(xids_xs_open(&self.xs, NULL) == 0, "the store");
+    size_t before = heap();
     self.clients = calloc(self.count, sizeof(*self.clients));
     must(self.clients != NULL && self.count <= UINT32_MAX, "memory");
-    must(xids_xs_open(&self.xs, NULL) == 0 && xids_platform_xen_open(&self.platform, 0) == 0, "the platform");
+    must(xids_platform_xen_open(&self.platform, 0) == 0, "the platform");
     must(xids_vchan_set_init(&self.set, self.platform, self.buckets, BUCKETS, 0) == 0, "the set");
     for (uint32_t i = 0; i < self.count; i++) {
         struct client *c = &self.clients[i];
@@ -116,6 +128,7 @@ int main(int argc, char **argv)
         must(xids_vchan_set_add(&self.set, &c->member, xids_vchan_of(c->link), c, WORD, 0) == 0, "adding");
         say(c);
     }
+    must(heap() - before <= self.count * BYTES_MAX, "no more than 512 bytes a channel");
     while (self.done < self.count)
         must(go_on(false), "going on");
     (void)printf("alive %ld\n", (long)getpid());
