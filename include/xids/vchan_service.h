@@ -123,7 +123,7 @@ void xids_vchan_service_forbid(struct xids_vchan_service *s, domid_t domid);
 
 /* Begins the end: no more offers, channels are closed, and the store cleaned in the next steps. */
 void xids_vchan_service_stop(struct xids_vchan_service *s);
-/* Nothing is left, here or in the store, or the store's connection is lost. */
+/* After stop: nothing is left, here or in the store, or the store's connection is lost. Without it: false. */
 bool xids_vchan_service_stopped(const struct xids_vchan_service *s);
 
 /*

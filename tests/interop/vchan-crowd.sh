@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # 2000 vchans in one process: the servers of docs/howto/vchan.md, with epoll and with libuv, on the simulator. All are
-# alive; each side sees all ends when the other is killed; and other clients find the server as it was.
+# alive; each side sees all ends when the other is killed; and other clients find the server as it was. And a server that
+# was there before its client's domain.
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$XIDS_SRCDIR/tests/tap.sh"
@@ -80,8 +81,26 @@ crowds() {
     return "$status"
 }
 
+# early PROGRAM DOMID: what it publishes for a domain that is not there yet has void permissions, and is given again.
+early() {
+    local client=$2 count=3 server path=/local/domain/0/data/vchan/$2/$1 status=0
+    rm -f "$sim_work"/*.out
+    (serve "$1") </dev/null &
+    server=$!
+    meanwhile "$server" says "$sim_work/server.out" "serving $count channels" || { echo "it does not serve"; return 1; }
+    prints "$client" "$sim" domain create --domid "$client" || status=1
+    prints hello timeout -k 5 60 "$sim" exec --domain "$client" -- \
+        "$XIDS_BUILDDIR/xids-vchan" -t 40 connect 0 "$path/1" <<<hello || status=1
+    kill -KILL "$server"
+    wait "$server" 2>/dev/null
+    "$sim" domain destroy "$client" || status=1
+    return "$status"
+}
+
 before=$(usage)
 tap_ok "2000 channels of one process with epoll: alive, killed, half-closed, and the server killed" crowds vchan-echo
 tap_ok "2000 channels of one process with libuv: alive, killed, half-closed, and the server killed" crowds vchan-echo-uv
+tap_ok "with epoll: a server that is there before its client's domain" early vchan-echo 100
+tap_ok "with libuv: a server that is there before its client's domain" early vchan-echo-uv 101
 tap_ok "no port, grant or mapping is left" eventually same_usage "$before"
 tap_done
