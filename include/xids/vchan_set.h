@@ -22,8 +22,8 @@
  *
  * This is core: nothing is allocated, a member is the owner's memory. One thread for a set and all its channels.
  *
- * The set knows nothing of xenstore: for channels of vchan_open.h that have no client yet xids_vchan_link_check is still
- * to be called from time to time.
+ * The set knows nothing of xenstore: for channels of vchan_open.h that have no client yet, call xids_vchan_link_check
+ * from time to time all the same.
  *
  * A suspended domain loses all its channels: before it, take all out (xids_vchan_set_any) and end them; after it, make
  * them anew.
