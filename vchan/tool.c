@@ -347,6 +347,10 @@ int main(int argc, char **argv)
     set_environment(&o);
     (void)signal(SIGPIPE, SIG_IGN);
     status = open_store(&t, &self);
+    if (status == 0 && o.remote == self) {
+        (void)fprintf(stderr, "xids-vchan: domain %u is this one, and a channel is between two\n", self);
+        status = 2;
+    }
     if (status == 0) {
         rc = xids_platform_xen_open_as(&t.platform, self, 0);
         status = rc < 0 ? fail("Xen's devices", rc) : serve(&t);

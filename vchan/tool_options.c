@@ -186,6 +186,11 @@ static int conclude(struct options *o)
 {
     if (o->reconnect && o->one)
         return wrong("--one and --reconnect exclude each other", NULL);
+    /* As xids_vchan_server_init has it: both rings and their grants must find room in the control page. */
+    unsigned int low = o->left_order < o->right_order ? o->left_order : o->right_order;
+    unsigned int high = o->left_order < o->right_order ? o->right_order : o->left_order;
+    if ((low == high && high <= 11) || (low == XIDS_VCHAN_ORDER_MIN && high == XIDS_VCHAN_ORDER_MAX))
+        return wrong("not both orders can be 10, nor both 11, nor one 10 and the other 20", NULL);
     /* Only where ends can be had at will are there several channels: a stream of bytes cannot be shared. */
     if (o->end == END_STDIO || (!o->server && !o->accepts)) {
         o->channels = 1;

@@ -497,6 +497,14 @@ wrong_line() {
     contains "$sim_work/wrong" "$text"
 }
 
+# itself COMMAND: no channel of a domain with itself, which Linux does not survive.
+itself() {
+    local status=0
+    in_domain "$server_domain" "$tool" -t 1 "$1" "$server_domain" itself 2>"$sim_work/wrong" || status=$?
+    [ "$status" -eq 2 ] || { echo "status $status"; return 1; }
+    contains "$sim_work/wrong" "domain $server_domain is this one"
+}
+
 # ---- vchan-socket-proxy ----
 
 # proxy N MODE PEER PATH SOCKET. MALLOC_PERTURB_: as in sim-vchan-proxy.sh.
@@ -587,6 +595,10 @@ tap_ok "two ends" wrong_line "a channel has one end here" --unix x --exec cat
 tap_ok "no command" wrong_line "--exec needs a command" listen 1 x --exec
 tap_ok "no such duty" wrong_line "neither listen nor connect" lisen 1 x
 tap_ok "no domain" wrong_line "no number of a domain" listen x y
+tap_ok "orders for which the page has no room" wrong_line "not both orders can be" -l 10 -r 20 listen 1 x
+tap_ok "two rings in one place of the page" wrong_line "not both orders can be" -l 11 -r 11 listen 1 x
+tap_ok "a server for its own domain" itself listen
+tap_ok "a client of its own domain" itself connect
 tap_ok "no order" wrong_line "an order is a number" -l 21 listen 1 x
 tap_ok "vchan-socket-proxy calls our server" proxy_calls
 tap_ok "our client calls vchan-socket-proxy" proxy_serves
