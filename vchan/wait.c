@@ -157,10 +157,12 @@ int xids_vchan_drain(struct xids_vchan *ch, uint64_t deadline)
         int rc = xids_vchan_wait(ch, 0, ch->out.at.size, deadline);
         if (rc <= 0)
             return rc < 0 ? rc : -XEN_ETIMEDOUT;
-        rc = xids_vchan_writable(ch);
-        if (rc < 0)
+        /* Not whether there is sense in writing more: after a half-close, or when the reader has gone, there is none.
+         */
+        rc = xids_vchan_unread(ch);
+        if (rc <= 0)
             return rc;
-        if ((uint32_t)rc == ch->out.at.size)
-            return 0;
+        if (ch->gone)
+            return ch->lost ? -XEN_ENODEV : -XEN_ENOTCONN;
     }
 }

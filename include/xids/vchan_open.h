@@ -106,7 +106,7 @@ int xids_vchan_read_all(struct xids_vchan *ch, uint32_t *done, void *data, uint3
 int xids_vchan_write_all(struct xids_vchan *ch, uint32_t *done, const void *data, uint32_t len, uint64_t deadline)
     XIDS_MUST_CHECK;
 
-/* Waits until the peer has read everything that we wrote. 0; or as write_all. */
+/* Waits until the peer has read everything that we wrote. 0, also when it has closed since then; or as write_all. */
 int xids_vchan_drain(struct xids_vchan *ch, uint64_t deadline) XIDS_MUST_CHECK;
 
 /* ---- a service in a program ---- */

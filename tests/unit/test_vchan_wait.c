@@ -307,6 +307,45 @@ START_TEST(draining_says_that_the_peer_left_bytes_unread)
 }
 END_TEST
 
+START_TEST(draining_says_that_the_peers_domain_died_before)
+{
+    struct stage s;
+    stage_open(&s, SLEEP);
+    ck_assert_int_eq(xids_vchan_write_all(s.ch, NULL, "unread", 6, UINT64_MAX), 0);
+    ck_assert_int_eq(xids_model_domain_destroy(s.m, 2), 0);
+    s.other.open = false;
+    ck_assert_int_eq(xids_vchan_drain(s.ch, UINT64_MAX), -XEN_ENODEV);
+    stage_close(&s);
+}
+END_TEST
+
+START_TEST(draining_waits_after_a_half_close_too)
+{
+    struct stage s;
+    static uint8_t data[500];
+    stage_open(&s, READ_SLOWLY);
+    ck_assert_int_eq(xids_vchan_write_all(s.ch, NULL, data, sizeof(data), UINT64_MAX), 0);
+    ck_assert_int_eq(xids_vchan_shutdown(s.ch), 0);
+    ck_assert_int_eq(xids_vchan_drain(s.ch, in(&s, 10000)), -XEN_ETIMEDOUT);
+    ck_assert_int_eq(xids_vchan_drain(s.ch, UINT64_MAX), 0);
+    ck_assert_int_eq(xids_vchan_unread(s.ch), 0);
+    stage_close(&s);
+}
+END_TEST
+
+START_TEST(draining_is_done_though_the_reader_has_closed_since)
+{
+    struct stage s;
+    uint8_t data[6];
+    stage_open(&s, CLOSE_LATE);
+    ck_assert_int_eq(xids_vchan_write_all(s.ch, NULL, "all of", 6, UINT64_MAX), 0);
+    ck_assert_int_eq(xids_vchan_read(s.other.ch, data, 6), 6);
+    close_other(&s.other);
+    ck_assert_int_eq(xids_vchan_drain(s.ch, UINT64_MAX), 0);
+    stage_close(&s);
+}
+END_TEST
+
 START_TEST(an_interrupted_wait_says_so)
 {
     struct stage s;
@@ -345,6 +384,9 @@ Suite *xids_suite(void)
     tcase_add_test(wait, reading_all_says_that_the_peer_closed_before);
     tcase_add_test(wait, writing_all_says_what_went_before_the_peer_closed);
     tcase_add_test(wait, draining_says_that_the_peer_left_bytes_unread);
+    tcase_add_test(wait, draining_says_that_the_peers_domain_died_before);
+    tcase_add_test(wait, draining_waits_after_a_half_close_too);
+    tcase_add_test(wait, draining_is_done_though_the_reader_has_closed_since);
     tcase_add_test(wait, an_interrupted_wait_says_so);
     tcase_add_test(wait, the_customary_path_is_libxenvchans);
     suite_add_tcase(suite, wait);
