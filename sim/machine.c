@@ -225,6 +225,16 @@ int xids_sim_machine_create(struct xids_sim_machine *m, const char *dir, uint32_
     return rc;
 }
 
+/* A program that was started without a standard output must not print into the machine's memory. */
+static int above_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    (void)close(fd);
+    return high;
+}
+
 int xids_sim_machine_attach(struct xids_sim_machine *m, const char *dir)
 {
     char path[XIDS_SIM_PATH_MAX];
@@ -251,7 +261,7 @@ int xids_sim_machine_attach(struct xids_sim_machine *m, const char *dir)
         return -EINVAL;
     }
     xids_sim_path(m, path, "ram");
-    m->ram_fd = open(path, O_RDWR | O_CLOEXEC);
+    m->ram_fd = above_standard(open(path, O_RDWR | O_CLOEXEC));
     if (m->ram_fd >= 0)
         m->ram = map_file(m->ram_fd, m->shared->ram_size);
     if (m->ram == NULL) {

@@ -50,6 +50,11 @@ destroying() {
     sleeper 1 && "$sim" domain destroy 1 && eventually gone "$sleeper"
 }
 
+# What a program has not got it does not get: least of all the machine's memory, as the first file that was free.
+without_output() {
+    (fails "$sim" exec -- sh -c 'exec 2>/dev/null; echo lost' </dev/null >&-)
+}
+
 # A process that is started in a paused domain waits.
 starting_paused() {
     "$sim" domain create --domid 9 --paused >/dev/null
@@ -107,6 +112,7 @@ tap_ok "a program cannot run in a domain that is not there" fails "$sim" exec --
 tap_ok "a program that is not there is reported" sh -c "$sim exec -- /nonexistent/program 2>/dev/null; [ \$? -eq 127 ]"
 tap_ok "a program's exit status is handed on" sh -c "$sim exec -- sh -c 'exit 42'; [ \$? -eq 42 ]"
 tap_ok "a program is told its domain" prints 1 "$sim" exec --domain 1 -- printenv XIDS_SIM_DOMID
+tap_ok "a program without a standard output has none" without_output
 tap_ok "pausing a domain stops its processes, unpausing lets them go on" pausing
 tap_ok "destroying a domain kills its processes" destroying
 tap_ok "a process started in a paused domain waits" starting_paused
