@@ -227,13 +227,19 @@ static void hold_signals(sigset_t *before)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
     const struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction inherited;
     sigset_t held;
     (void)sigemptyset(&held);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         (void)sigaddset(&held, numbers[i]);
     (void)sigprocmask(SIG_BLOCK, &held, before);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        (void)sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        /* As nohup(1) wants it. */
+        bool ignored =
+            numbers[i] == SIGHUP && sigaction(SIGHUP, NULL, &inherited) == 0 && inherited.sa_handler == SIG_IGN;
+        if (!ignored)
+            (void)sigaction(numbers[i], &action, NULL);
+    }
 }
 
 static void run(struct tool *t, const sigset_t *signals)
@@ -277,14 +283,15 @@ static int serve(struct tool *t)
 
 /* ---- the start ---- */
 
-/* Numbers 0 to 2 are taken, so that no descriptor of ours is mistaken for a standard one. */
+/*
+ * Numbers 0 to 2 are taken, so that no descriptor of ours is mistaken for a standard one. What is written to a standard
+ * output that was closed must fail, not vanish.
+ */
 static void fill_standard(void)
 {
-    int fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDWR);
-    if (fd >= 0)
-        (void)close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
 }
 
 /* Each channel takes a few. */

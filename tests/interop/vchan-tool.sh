@@ -104,6 +104,16 @@ output_fails() {
     [ "$status" -eq 1 ] && contains "$sim_work/full.err" "output: No space left on device"
 }
 
+# Nor is anything lost without a word where there is no output at all.
+output_closed() {
+    local server status=0
+    (serve listen "$client_domain" closed </dev/null >&- 2>"$sim_work/closed.err") &
+    server=$!
+    echo something | limited_call -t 30 connect "$server_domain" closed 2>/dev/null
+    wait "$server" || status=$?
+    [ "$status" -eq 1 ] && contains "$sim_work/closed.err" "output: Bad file descriptor"
+}
+
 # A peer that closes first: who had still something to say is told, and its own feeder is not kept waiting.
 closes_first() {
     local server feeder status=0
@@ -457,6 +467,17 @@ signalled() {
     eventually running 0 cat && no_nodes
 }
 
+# Started by nohup(1) it outlives its terminal.
+hung_up() {
+    local server got
+    (trap '' HUP; serve listen "$client_domain" hung --exec cat </dev/null) &
+    server=$!
+    eventually published hung || return
+    kill -HUP "$server"
+    got=$(echo on | limited_call -t 30 connect "$server_domain" hung)
+    stop 143 "$server" && [ "$got" = on ]
+}
+
 # ---- what is said ----
 
 shows_progress() {
@@ -558,6 +579,7 @@ tap_ok "both ways at once through a ring that is wiped" both_ways 12:13 300000 -
 tap_ok "the end of a question is seen, and its answer comes" question
 tap_ok "with a plain peer a question is kept open for its answer" plain_question
 tap_ok "an output that fails is reported" output_fails
+tap_ok "an output that is closed is reported" output_closed
 tap_ok "a peer that closes first ends the other" closes_first
 tap_ok "a slow reader gets everything" slow_reader
 tap_ok "a process has its own arguments" arguments
@@ -586,6 +608,7 @@ tap_ok "the server of many is killed" server_of_many_dies
 for name in INT TERM HUP; do
     tap_ok "stopped by SIG$name" signalled "$name"
 done
+tap_ok "a hangup that is ignored at the start" hung_up
 tap_ok "progress is shown" shows_progress
 tap_ok "nothing is said when all is well" says_nothing
 tap_ok "channels are told of" tells
