@@ -478,6 +478,20 @@ hung_up() {
     stop 143 "$server" && [ "$got" = on ]
 }
 
+# What failed until it went well is no failure.
+late_right() {
+    local server status=0
+    (echo late | serve -R listen "$client_domain" /tool/late 2>"$sim_work/late.err") &
+    server=$!
+    eventually contains "$sim_work/late.err" "/tool/late: Permission denied" || return
+    "$sim" exec -- "$tools/xenstore-write" /tool/late '' &&
+        "$sim" exec -- "$tools/xenstore-chmod" /tool/late "n$server_domain" "r$client_domain" || return
+    [ "$(limited_call -t 30 connect "$server_domain" /tool/late </dev/null)" = late ] || return
+    wait "$server" || status=$?
+    "$sim" exec -- "$tools/xenstore-rm" /tool/late
+    [ "$status" -eq 0 ] || { echo "status $status"; return 1; }
+}
+
 # ---- what is said ----
 
 shows_progress() {
@@ -609,6 +623,7 @@ for name in INT TERM HUP; do
     tap_ok "stopped by SIG$name" signalled "$name"
 done
 tap_ok "a hangup that is ignored at the start" hung_up
+tap_ok "what failed until there was a channel is no failure" late_right
 tap_ok "progress is shown" shows_progress
 tap_ok "nothing is said when all is well" says_nothing
 tap_ok "channels are told of" tells
