@@ -17,9 +17,6 @@
 /* How often the peers' domains are looked after. */
 #define LOOK_AFTER (1000 * MS)
 
-/* For one answer of xenstore. */
-#define STORE_TIMEOUT_MS 10000u
-
 /* A turn comes at least so often, for what is done by the clock. */
 #define TURN_MS 1000
 #define TURN_SOON_MS 50

@@ -12,6 +12,10 @@
 
 #define MS UINT64_C(1000000)
 
+/* For one answer of xenstore; and for one at the end, when nobody is left who could miss it. */
+#define STORE_TIMEOUT_MS 10000u
+#define STORE_PARTING_MS 3000u
+
 /* The exit status when all went well but for a command of --exec. */
 #define STATUS_COMMAND 3
 

@@ -25,7 +25,10 @@ static int store_watch(struct tool *t)
     if (t->o->server)
         return 0;
     int rc = xids_xs_open(&t->watch, t->o->store);
-    return rc < 0 ? rc : xids_xs_watch(t->watch, t->port_path, t);
+    if (rc < 0)
+        return rc;
+    xids_xs_set_timeout(t->watch, STORE_TIMEOUT_MS);
+    return xids_xs_watch(t->watch, t->port_path, t);
 }
 
 int meet_begin(struct tool *t)
@@ -279,6 +282,7 @@ void meet_over(struct tool *t, struct flow *f)
 
 void meet_end(struct tool *t)
 {
+    xids_xs_set_timeout(t->xs, STORE_PARTING_MS);
     while (t->flow_count > 0)
         flow_free(t, t->flows[t->flow_count - 1]);
     t->offer = NULL;

@@ -80,14 +80,25 @@ static int publish(struct xids_vchan_link *link, const char *leaf, uint32_t numb
     return rc;
 }
 
-static void withdraw(struct xids_vchan_link *link, const char *leaf)
+/* It may not be there, or the store may be gone: nothing is to be done about it. */
+static int withdraw(struct xids_vchan_link *link, const char *leaf)
 {
     char *path = xids_link_under_(link->path, leaf);
     if (path == NULL)
-        return;
+        return -XEN_ENOMEM;
     int rc = xids_xs_rm(link->xs, XIDS_XS_NO_TX, path);
-    (void)rc; /* It may not be there, or the store may be gone: nothing is to be done about it. */
     free(path);
+    return rc;
+}
+
+/* The same of a store that does not answer, but will perhaps: what is sent it carries out then. */
+static void withdraw_unanswered(struct xids_vchan_link *link, const char *leaf)
+{
+    char *path = xids_link_under_(link->path, leaf);
+    if (path != NULL)
+        (void)!xids_xs_client_rm(xids_xs_client(link->xs), XIDS_XS_NO_TX, path, NULL, NULL);
+    free(path);
+    (void)!xids_xs_pump(link->xs);
 }
 
 /* The length of the longest part of path that exists. */
@@ -122,8 +133,11 @@ static int remove_empty(struct xids_xs *xs, uint32_t tx, void *ctx)
 
 static void unpublish(struct xids_vchan_link *link)
 {
-    withdraw(link, "event-channel");
-    withdraw(link, "ring-ref");
+    if (withdraw(link, "event-channel") == -XEN_ETIMEDOUT) {
+        withdraw_unanswered(link, "ring-ref");
+        return;
+    }
+    (void)!withdraw(link, "ring-ref");
     /* From the innermost folder outwards, as far as we made them. */
     while (strlen(link->path) > link->found) {
         if (xids_xs_transaction(link->xs, remove_empty, link->path) != 0)
@@ -147,11 +161,12 @@ int xids_vchan_listen(struct xids_vchan_link **result, const struct xids_platfor
     }
     /* The store takes no path of such a length that this would cut it. */
     link->found = (uint16_t)existing(xs, path);
-    link->published = true;
     /* The port says that all is there: it goes first and comes last, so that no client mixes an old and a new number.
      */
-    withdraw(link, "event-channel");
-    rc = publish(link, "ring-ref", xids_vchan_ring_ref(link->ch), platform->domid, remote);
+    rc = withdraw(link, "event-channel");
+    link->published = rc != -XEN_ETIMEDOUT;
+    if (link->published)
+        rc = publish(link, "ring-ref", xids_vchan_ring_ref(link->ch), platform->domid, remote);
     if (rc == 0)
         rc = publish(link, "event-channel", xids_vchan_port(link->ch), platform->domid, remote);
     if (rc < 0) {

@@ -492,6 +492,19 @@ late_right() {
     [ "$status" -eq 0 ] || { echo "status $status"; return 1; }
 }
 
+# A store that takes a watch and does not answer is not waited for without end.
+mute() {
+    local store status=0
+    python3 "$ends" mute "$sim_work/mute.sock" "$client_domain" &
+    store=$!
+    eventually test -S "$sim_work/mute.sock" || return
+    limited_call -s "$sim_work/mute.sock" connect "$server_domain" mute </dev/null 2>"$sim_work/mute.err" || status=$?
+    kill "$store"
+    wait "$store" 2>/dev/null
+    rm -f "$sim_work/mute.sock"
+    [ "$status" -eq 1 ] && contains "$sim_work/mute.err" "mute: Connection timed out"
+}
+
 # ---- what is said ----
 
 shows_progress() {
@@ -624,6 +637,7 @@ for name in INT TERM HUP; do
 done
 tap_ok "a hangup that is ignored at the start" hung_up
 tap_ok "what failed until there was a channel is no failure" late_right
+tap_ok "a store that does not answer" mute
 tap_ok "progress is shown" shows_progress
 tap_ok "nothing is said when all is well" says_nothing
 tap_ok "channels are told of" tells

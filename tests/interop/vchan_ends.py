@@ -5,11 +5,14 @@ usage: vchan_ends.py echo ADDRESS              gives every connection back what 
        vchan_ends.py crowd ADDRESS N BYTES     N connections at once, each says BYTES, ends, and expects them back
        vchan_ends.py exact ADDRESS N BYTES     the same, one after the other, each ending when it has them back
        vchan_ends.py leave ADDRESS N           N connections that say a word and go
+       vchan_ends.py mute PATH DOMID           a xenstore for that domain which has nothing but its number, and which
+                                               answers the first connection only
 
 ADDRESS is a path, or a port of 127.0.0.1; echo with port 0 takes any, and prints it.
 """
 import asyncio
 import random
+import struct
 import sys
 
 
@@ -61,9 +64,34 @@ async def one(address, seed, size, ends):
         sys.exit(f"connection {seed} got something else back")
 
 
+async def mute(path, domid):
+    connections = 0
+
+    async def answer(reader, writer):
+        nonlocal connections
+        connections += 1
+        if connections > 1:
+            await reader.read()
+            return
+        while head := await reader.read(16):
+            kind, request, tx, size = struct.unpack("<4I", head)
+            body = await reader.readexactly(size)
+            if (kind, body) == (2, b"domid\0"):
+                body = domid.encode()
+            else:
+                kind, body = 16, b"ENOENT\0"
+            writer.write(struct.pack("<4I", kind, request, tx, len(body)) + body)
+            await writer.drain()
+
+    server = await asyncio.start_unix_server(answer, path)
+    await server.serve_forever()
+
+
 async def main(duty, address, count="1", size="0"):
     if duty == "echo":
         await echo(address)
+    elif duty == "mute":
+        await mute(address, count)
     elif duty == "crowd":
         await asyncio.gather(*(one(address, i, int(size), True) for i in range(int(count))))
     elif duty == "exact":
