@@ -4,6 +4,7 @@
 #include "vchan/open_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
  */
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 5000
+
+/* What the store has to answer at least, in ms, though there be no time left to wait for a server. */
+#define ANSWER_MS 1000
 
 #define MS UINT64_C(1000000)
 
@@ -87,11 +91,63 @@ static int aim_at_name(struct search *s, domid_t remote)
     return rc;
 }
 
+/* One node's number, on its way. */
+struct answer {
+    uint32_t number;
+    int rc;
+    bool there;
+};
+
+static void on_number(void *ctx, int rc, const void *payload, uint32_t len)
+{
+    struct answer *a = ctx;
+    a->there = true;
+    a->rc = rc < 0 ? rc : xids_xswire_decimal(&a->number, payload, len, UINT32_MAX);
+}
+
+/* Serves the connection until the answer is there, a signal comes, or the time is over. */
+static int await(struct search *s, const struct answer *a)
+{
+    const uint64_t least = now_ns() + ANSWER_MS * MS, most = s->start + (uint64_t)s->timeout_ms * MS;
+    const uint64_t until = s->timeout_ms < 0 ? UINT64_MAX : least > most ? least : most;
+    for (;;) {
+        int rc = xids_xs_pump(s->xs);
+        if (rc < 0 || a->there)
+            return a->there ? a->rc : rc;
+        uint64_t now = now_ns();
+        if (now >= until)
+            return -XEN_ETIMEDOUT;
+        struct pollfd p = {.fd = xids_xs_fd(s->xs), .events = POLLIN};
+        if (xids_xs_wants_write(s->xs))
+            p.events |= POLLOUT;
+        uint64_t ms = (until - now + MS - 1) / MS;
+        if (poll(&p, 1, s->timeout_ms < 0 ? -1 : ms < INT_MAX ? (int)ms : INT_MAX) < 0)
+            return errno == EINTR ? -XEN_EINTR : -errno;
+    }
+}
+
+/* Reads a number. Not at all to wait for a server is to wait for the store as long as its handle says. */
+static int read_number(struct search *s, uint32_t *number, const char *path)
+{
+    struct xids_xs_client *c = xids_xs_client(s->xs);
+    struct answer a = {0};
+    if (s->timeout_ms == 0)
+        return xids_xs_read_u32(s->xs, number, XIDS_XS_NO_TX, path);
+    int rc = xids_xs_client_read(c, XIDS_XS_NO_TX, path, on_number, &a);
+    if (rc == 0)
+        rc = await(s, &a);
+    if (rc == 0)
+        *number = a.number;
+    else if (!a.there)
+        (void)xids_xs_client_cancel(c, on_number, &a);
+    return rc;
+}
+
 /* By name alone: the domain that our own tree names, now. */
 static int ask_where(struct search *s)
 {
     uint32_t remote = 0;
-    int rc = xids_xs_read_u32(s->xs, &remote, XIDS_XS_NO_TX, s->pointer);
+    int rc = read_number(s, &remote, s->pointer);
     if (rc < 0)
         return rc;
     if (remote >= DOMID_FIRST_RESERVED)
@@ -105,11 +161,11 @@ static int attempt(struct search *s)
     uint32_t port = 0, ref = 0, port_after = 0;
     int rc = s->pointer != NULL ? ask_where(s) : 0;
     if (rc == 0)
-        rc = xids_xs_read_u32(s->xs, &port, XIDS_XS_NO_TX, s->port_path);
+        rc = read_number(s, &port, s->port_path);
     if (rc == 0)
-        rc = xids_xs_read_u32(s->xs, &ref, XIDS_XS_NO_TX, s->ref_path);
+        rc = read_number(s, &ref, s->ref_path);
     if (rc == 0)
-        rc = xids_xs_read_u32(s->xs, &port_after, XIDS_XS_NO_TX, s->port_path);
+        rc = read_number(s, &port_after, s->port_path);
     if (rc < 0)
         return rc;
     if (port != port_after || port == 0)

@@ -48,8 +48,9 @@ void xids_vchan_hand_over(struct xids_vchan_link *fresh, struct xids_vchan_link 
  * (-1: for ever; 0: not at all) for one that is alive: numbers left by a dead server are passed over, whatever they
  * stand for by now, and so is a port that another client has taken. It tries at each change in the store and, where
  * there are numbers, at growing pauses; a lost connection to the store is made anew (xids_xs_reconnect).
- * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read, or the store does not answer; -XEN_EINTR: a
- * signal came; or as xids_vchan_client_init and xenstore say.
+ * Returns 0; -XEN_ETIMEDOUT: there is none, or its path may not be read, or the store does not answer, which always has
+ * a second (0: as long as xids_xs_set_timeout says); -XEN_EINTR: a signal came; or as xids_vchan_client_init and
+ * xenstore say.
  */
 int xids_vchan_connect(struct xids_vchan_link **link, const struct xids_platform *platform, struct xids_xs *xs,
                        domid_t remote, const char *path, unsigned int flags, int timeout_ms) XIDS_MUST_CHECK;

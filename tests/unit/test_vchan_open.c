@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +144,59 @@ static int connect_in(struct store *s, int timeout_ms)
     store_close(s);
     return rc;
 }
+
+static atomic_bool released;
+static pthread_t waiter;
+
+/* The store says nothing more before it is let. */
+static void say_nothing(struct store *s, unsigned int before)
+{
+    (void)s;
+    (void)before;
+    while (!atomic_load(&released))
+        (void)poll(NULL, 0, 1);
+}
+
+/* And signals come meanwhile. */
+static void send_signals(struct store *s, unsigned int before)
+{
+    (void)s;
+    (void)before;
+    while (!atomic_load(&released)) {
+        (void)pthread_kill(waiter, SIGUSR1);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+START_TEST(a_store_that_does_not_answer_does_not_put_off_the_time_out)
+{
+    struct store s = {.at_read = say_nothing};
+    struct xids_vchan_link *link;
+    store_open(&s);
+    ck_assert_int_eq(look_for(&s, &link, 10), -XEN_ETIMEDOUT);
+    atomic_store(&released, true);
+    store_close(&s);
+}
+END_TEST
+
+START_TEST(a_signal_ends_the_wait_for_a_store_that_does_not_answer)
+{
+    const struct sigaction action = {.sa_handler = on_signal};
+    struct store s = {.at_read = send_signals};
+    struct xids_vchan_link *link;
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    waiter = pthread_self();
+    store_open(&s);
+    ck_assert_int_eq(look_for(&s, &link, -1), -XEN_EINTR);
+    atomic_store(&released, true);
+    store_close(&s);
+}
+END_TEST
 
 START_TEST(a_server_that_writes_its_node_without_end_does_not_put_off_the_time_out)
 {
@@ -423,6 +477,8 @@ Suite *xids_suite(void)
 {
     Suite *suite = suite_create("vchan open");
     TCase *hostile = tcase_create("hostile server");
+    tcase_add_test(hostile, a_store_that_does_not_answer_does_not_put_off_the_time_out);
+    tcase_add_test(hostile, a_signal_ends_the_wait_for_a_store_that_does_not_answer);
     tcase_add_test(hostile, a_server_that_writes_its_node_without_end_does_not_put_off_the_time_out);
     tcase_add_loop_test(hostile, garbage_in_the_nodes_is_a_server_that_is_not_there, 0,
                         (int)(sizeof(garbage) / sizeof(garbage[0])));
