@@ -35,8 +35,11 @@ static void meet_client(struct xids_vchan *ch, uint8_t live)
 {
     if (live == VCHAN_NOT_YET || xids_vchan_adopt_(ch))
         return;
-    /* A client takes the offer before it is alive. One behind a stale byte is seen at an event. */
-    if (live != VCHAN_GONE && !ch->after_lost)
+    /*
+     * A client takes the offer before it is alive: this one is, or was, of the other kind, and so are the indices for
+     * whoever comes behind it. One behind a stale byte is seen at an event.
+     */
+    if (ch->mirror && !ch->after_lost && (live != VCHAN_GONE || !ch->reoffered))
         xids_vchan_withdraw_offer_(ch);
 }
 
@@ -53,8 +56,12 @@ int xids_vchan_look_in_(struct xids_vchan *ch)
      * a 0 is the final one. The acquire pairs with that release store.
      */
     uint8_t live = xids_peer_load8_acquire(ch->peer_live);
-    if (ch->mirror)
+    if (ch->mirror) {
         meet_client(ch, live);
+        /* One that we adopted came after that look at a byte which the one before had left. */
+        if (ch->extended && live == VCHAN_GONE)
+            live = xids_peer_load8_acquire(ch->peer_live);
+    }
     /* As with live: a prod that is read after the peer said that it writes no more is the final one. */
     bool ended = ch->extended && xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_FIN) != 0;
     int n = ch->ended ? (int)xids_bytering_known(&ch->in) : xids_bytering_look(&ch->in);
@@ -152,6 +159,12 @@ int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
 {
     /* Our index before its request; the peer sets the request before it looks at our index (arm). One of us sees. */
     xids_peer_fence();
+    /* Where bytes are published without a look at the client: one that came meanwhile asks in its line. */
+    if (ch->mirror) {
+        meet_client(ch, xids_peer_load8_acquire(ch->peer_live));
+        if (ch->extended)
+            return ch->error;
+    }
     bool asked = ch->extended ? passed_event(ch, old_out, old_in) : took_request(ch, old_out, old_in);
     return asked ? xids_vchan_notify_(ch) : 0;
 }

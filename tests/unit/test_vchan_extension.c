@@ -142,6 +142,27 @@ START_TEST(what_a_server_wrote_before_is_there_at_once)
 }
 END_TEST
 
+/* Room that was reserved before the client came is filled piece by piece, without a look at who is there. */
+START_TEST(what_fills_reserved_room_wakes_who_came_since)
+{
+    struct pair p;
+    uint8_t XIDS_PEER *span = NULL;
+    pair_serve(&p, 12, 12, _i == 0 ? 0 : XIDS_VCHAN_BATCH);
+    ck_assert_int_ge(xids_vchan_reserve(p.s, &span, 100), 100);
+    ck_assert_int_eq(pair_connect(&p, 0), 0);
+    (void)world_events(p.w, 1, p.c);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(xids_vchan_arm(p.c, 1, 0), 0);
+        xids_peer_put(span + (size_t)i * 5, "piece", 5);
+        ck_assert_int_eq(xids_vchan_commit(p.s, 5), 0);
+        ck_assert_int_eq(xids_vchan_flush(p.s), 0);
+        ck_assert_int_eq(world_events(p.w, 1, p.c), 1);
+        hear(p.c, "piece");
+    }
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(last_words_of_a_server_that_never_saw_its_client)
 {
     struct pair p;
@@ -506,6 +527,26 @@ START_TEST(an_offer_is_nobodys_while_a_client_does_not_know_it)
 }
 END_TEST
 
+/* The server has seen that the first came and went, and not offered again. */
+START_TEST(who_comes_before_the_next_offer_is_heard)
+{
+    struct pair p;
+    pair_serve(&p, 12, 12, 0);
+    ck_assert_int_eq(pair_connect(&p, XIDS_VCHAN_PLAIN), 0);
+    xids_vchan_fini(p.c);
+    ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(pair_connect(&p, 0), 0);
+    say(p.c, "I was here");
+    if (_i == 0)
+        xids_vchan_fini(p.c);
+    ck_assert_int_eq(xids_vchan_reoffer(p.s), 0);
+    hear(p.s, "I was here");
+    if (_i != 0)
+        talk(&p);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(a_client_whose_domain_dies_on_its_way_is_followed)
 {
     struct pair p;
@@ -660,6 +701,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(offer, an_end_without_it_never_notices, 0, 3);
     tcase_add_loop_test(offer, an_area_that_says_something_else_is_left_alone, 0, 2);
     tcase_add_test(offer, what_a_server_wrote_before_is_there_at_once);
+    tcase_add_loop_test(offer, what_fills_reserved_room_wakes_who_came_since, 0, 2);
     tcase_add_loop_test(offer, last_words_of_a_server_that_never_saw_its_client, 0, 2);
     tcase_add_test(offer, a_client_that_came_spoke_and_left_is_heard);
     suite_add_tcase(suite, offer);
@@ -691,6 +733,7 @@ Suite *xids_suite(void)
     tcase_add_test(next, nobody_goes_on_from_indices_that_stand_still);
     tcase_add_loop_test(next, who_comes_behind_an_unseen_client_loses_nothing, 0, 4);
     tcase_add_test(next, an_offer_is_nobodys_while_a_client_does_not_know_it);
+    tcase_add_loop_test(next, who_comes_before_the_next_offer_is_heard, 0, 2);
     tcase_add_test(next, a_client_whose_domain_dies_on_its_way_is_followed);
     tcase_add_loop_test(next, a_dead_domain_is_followed_by_a_client_of_either_kind, 0, 2);
     tcase_add_loop_test(next, a_client_that_is_slow_to_say_is_not_mistaken_for_long, 0, 2);
