@@ -313,6 +313,8 @@ static void wipe_out(struct xids_vchan *ch)
     xids_peer_fence();
     uint8_t live = xids_peer_load8_acquire(ch->peer_live);
     bool alone = ch->gone || live == VCHAN_GONE || (ch->server && live == VCHAN_NOT_YET);
+    /* After another offer the byte may still be that of one who died with its domain. */
+    alone = alone || (ch->after_lost && xids_vchan_unbound_(ch));
     /* Nor is a peer spared that broke the protocol: it may well live, only to keep bytes in a page that we give up. */
     if (alone || ch->error == -XEN_EBADMSG || xids_bytering_look(&ch->out) < 0) {
         xids_vchan_wipe_(&ch->out.at, 0, ch->out.at.size);

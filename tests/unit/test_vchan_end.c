@@ -573,6 +573,27 @@ START_TEST(secrets_for_a_domain_that_died_are_wiped_at_the_end)
 }
 END_TEST
 
+/* Nor do they outlive a server that waited for another client in vain. */
+START_TEST(secrets_for_a_domain_that_died_are_wiped_after_another_offer)
+{
+    struct pair p;
+    pair_open(&p, 10, 11, XIDS_VCHAN_WIPE);
+    look_at_what_is_given_up(&p);
+    ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+    world_destroy(p.w, 1);
+    ck_assert_int_eq(xids_vchan_check_peer(p.s), XIDS_VCHAN_CLOSED);
+    ck_assert_int_eq(xids_vchan_reoffer(p.s), 0);
+    /* The next client takes over what is unread. */
+    if (_i == 0)
+        forget(&p, 1);
+    else
+        ck_assert_int_eq(pair_connect(&p, 0), 0);
+    xids_vchan_fini(p.s);
+    ck_assert(gave_up_a_secret == (_i != 0));
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(secrets_for_a_domain_that_is_said_to_be_dead_are_wiped_at_the_end)
 {
     struct pair p;
@@ -665,6 +686,7 @@ static TCase *wipe_cases(const char *name)
     tcase_add_test(wipe, a_broken_server_spares_a_client_that_it_has_not_noticed);
     tcase_add_test(wipe, secrets_that_nobody_can_read_any_more_are_wiped_at_the_end);
     tcase_add_test(wipe, secrets_for_a_domain_that_died_are_wiped_at_the_end);
+    tcase_add_loop_test(wipe, secrets_for_a_domain_that_died_are_wiped_after_another_offer, 0, 2);
     tcase_add_test(wipe, secrets_for_a_domain_that_is_said_to_be_dead_are_wiped_at_the_end);
     tcase_add_test(wipe, a_client_that_never_came_cannot_have_died);
     return wipe;
