@@ -39,8 +39,14 @@ static uint32_t XIDS_PEER *word_of_page(const struct xids_vchan *ch, size_t offs
 /* The orders as they are, or none; in one store, so that nobody finds one of them. */
 static void show_orders(struct xids_vchan *ch, bool show)
 {
-    uint32_t left = (uint32_t)__builtin_ctz(ch->in.at.size), right = (uint32_t)__builtin_ctz(ch->out.at.size);
+    const struct xids_bytering *in_left = ch->server ? &ch->in : &ch->out, *in_right = ch->server ? &ch->out : &ch->in;
+    uint32_t left = (uint32_t)__builtin_ctz(in_left->at.size), right = (uint32_t)__builtin_ctz(in_right->at.size);
     xids_peer_store(word_of_page(ch, VCHAN_AT_LEFT_ORDER), show ? left | right << 16 : 0);
+}
+
+static bool orders_hidden(const struct xids_vchan *ch)
+{
+    return xids_peer_load(word_of_page(ch, VCHAN_AT_LEFT_ORDER)) == 0;
 }
 
 /* ---- the server's offer ---- */
@@ -90,8 +96,8 @@ void xids_vchan_withdraw_offer_(struct xids_vchan *ch)
 
 void xids_vchan_offer_again_(struct xids_vchan *ch)
 {
-    bool hidden = ch->extended || (ch->mirror && taken(ch));
-    if (hidden) {
+    bool hidden = ch->extended || (ch->header != NULL && orders_hidden(ch));
+    if (ch->extended) {
         /* All of the page's indices, the client's too: a client goes on from them. */
         ch->in.at.cons = word_of_page(ch, VCHAN_AT_LEFT);
         ch->in.at.prod = word_of_page(ch, VCHAN_AT_LEFT + 4);
@@ -114,7 +120,7 @@ void xids_vchan_offer_again_(struct xids_vchan *ch)
 
 bool xids_vchan_stillborn_(const struct xids_vchan *ch)
 {
-    return ch->mirror && taken(ch) && xids_vchan_unbound_(ch);
+    return ch->mirror && orders_hidden(ch) && xids_vchan_unbound_(ch);
 }
 
 bool xids_vchan_adopt_(struct xids_vchan *ch)
@@ -155,6 +161,11 @@ bool xids_vchan_find_offer_(struct xids_vchan *ch)
 bool xids_vchan_offered_(const struct xids_vchan *ch)
 {
     return ch->server || !ch->extended || xids_peer_load(ch->header + VCHAN_HEADER_EPOCH) == ch->epoch;
+}
+
+void xids_vchan_leave_offer_(struct xids_vchan *ch)
+{
+    show_orders(ch, true);
 }
 
 void xids_vchan_take_offer_(struct xids_vchan *ch)

@@ -187,19 +187,24 @@ void xids_vchan_offer_(struct xids_vchan *ch);
 void xids_vchan_offer_again_(struct xids_vchan *ch);
 /* Server: until the next offer the lines are nobody's: its client does not know them. */
 void xids_vchan_withdraw_offer_(struct xids_vchan *ch);
-/* Server, no client seen: whether one has taken the offer and died before it was there. */
+/* Server, no client seen: whether one has taken the orders away and died before it was there. */
 bool xids_vchan_stillborn_(const struct xids_vchan *ch);
 /* Server: uses the lines from now on if the client has taken the offer. Whether it has. */
 bool xids_vchan_adopt_(struct xids_vchan *ch);
 /* Client: whether there is an offer; takes it. */
 bool xids_vchan_find_offer_(struct xids_vchan *ch);
 void xids_vchan_take_offer_(struct xids_vchan *ch);
+/* Client: gives the orders back that it took away with an offer that was no longer the server's. */
+void xids_vchan_leave_offer_(struct xids_vchan *ch);
 /* Client: whether the offer that it took is still the server's. */
 bool xids_vchan_offered_(const struct xids_vchan *ch);
 /* Sets what the peer is to wake us for. */
 void xids_vchan_ask_events_(struct xids_vchan *ch, uint32_t prod_event, uint32_t cons_event);
 /* Answers the peer's question, if there is one, and sees whether a server has given us up. */
 void xids_vchan_answer_(struct xids_vchan *ch);
+
+/* As xids_vchan_check_peer, but for a server that waits for its client. */
+enum xids_vchan_state xids_vchan_look_at_port_(struct xids_vchan *ch);
 
 /* Looks at the peer's live byte and producer, in this order. The bytes to read or an error. */
 int xids_vchan_look_in_(struct xids_vchan *ch);

@@ -281,9 +281,10 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
         xids_peer_fence();
         if (xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE)
             rc = -XEN_ECONNREFUSED;
-        else if (!xids_vchan_offered_(ch))
+        else if (!xids_vchan_offered_(ch)) {
+            xids_vchan_leave_offer_(ch);
             rc = -XEN_EBUSY;
-        else
+        } else
             rc = platform->ops->evtchn_notify(platform->ctx, ch->port);
     }
     if (rc < 0)
@@ -333,7 +334,7 @@ void xids_vchan_leave_(struct xids_vchan *ch)
     }
     /* A dead domain's live byte says for ever that there is a reader to be spared. */
     if (ch->wipe_out)
-        (void)xids_vchan_check_peer(ch);
+        (void)xids_vchan_look_at_port_(ch);
     if (ch->wipe_in)
         wipe_in(ch);
     /* Release: whoever sees the end sees all that we did before. */

@@ -459,17 +459,22 @@ enum xids_vchan_state xids_vchan_peer_died(struct xids_vchan *ch)
     return xids_vchan_state(ch);
 }
 
-enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch)
+enum xids_vchan_state xids_vchan_look_at_port_(struct xids_vchan *ch)
 {
     /* Connected is looked at before the port is: a client that comes in between is no loss. */
     enum xids_vchan_state state = xids_vchan_state(ch);
-    if (state == XIDS_VCHAN_CONNECTING && xids_vchan_stillborn_(ch)) {
-        xids_vchan_offer_again_(ch);
-        return xids_vchan_state(ch);
-    }
     if (state != XIDS_VCHAN_OPEN || !xids_vchan_unbound_(ch))
         return state;
     return xids_vchan_peer_died(ch);
+}
+
+enum xids_vchan_state xids_vchan_check_peer(struct xids_vchan *ch)
+{
+    enum xids_vchan_state state = xids_vchan_look_at_port_(ch);
+    if (state != XIDS_VCHAN_CONNECTING || !xids_vchan_stillborn_(ch))
+        return state;
+    xids_vchan_offer_again_(ch);
+    return xids_vchan_state(ch);
 }
 
 int xids_vchan_reoffer(struct xids_vchan *ch)
