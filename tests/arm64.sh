@@ -65,7 +65,7 @@ status=0
 {
     built gcc all && make -s -k -j"$jobs" check LDFLAGS=-static \
         TESTS='$(UNIT_TESTS) $(FUZZ_TARGETS) tests/check-freestanding.sh' \
-        TEST_RUNNER="env 'CK_EXCLUDE_TAGS=robust-mutex seccomp' XIDS_WORLDS=50 $(emulator) -L $root" \
+        TEST_RUNNER="env 'CK_EXCLUDE_TAGS=robust-mutex seccomp' XIDS_WORLDS=50 XIDS_MUTATE_EVERY=29 XIDS_ORDERS_CASES=20 $(emulator) -L $root" \
         TIMEOUT_MULTIPLIER=20 TEST_SECONDS=1200
 } || status=1
 { built clang libxids.la libxids-guest.a && make -s -j"$jobs" check-freestanding; } || status=1
