@@ -143,17 +143,26 @@ uint64_t now_ns(void);
 void guests_scan(struct daemon *d);
 /* Publishes all channels again: the store has been restarted, and can have forgotten. */
 void guests_republish(struct daemon *d);
-/* Takes all pending ports and serves their guests. */
-void guests_events(struct daemon *d);
-/* One turn for each guest that has more to do. False when none is left. */
-bool guests_busy(struct daemon *d);
 /* Makes channels that had to wait. Returns when the next is due (ns), UINT64_MAX: none. */
 uint64_t guests_due(struct daemon *d);
 /* The kernel's generator has become ready. */
 void guests_ready(struct daemon *d);
 /* Says good-bye to all and closes. */
 void guests_stop(struct daemon *d);
+/* Closes the guest's channel because of why, a negative errno, and plans the next one. */
+void guest_end(struct daemon *d, struct guest *g, int why);
 void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats);
+
+/* ---- serve.c ---- */
+
+/* A turn for one guest; who has more to do is queued for another. */
+void serve_guest(struct daemon *d, struct guest *g);
+/* Takes all pending ports and serves their guests. */
+void serve_events(struct daemon *d);
+/* One turn for each guest that has more to do. False when none is left. */
+bool serve_busy(struct daemon *d);
+/* The guest is about to go. */
+void serve_forget(struct daemon *d, const struct guest *g);
 
 /* ---- publish.c: the nodes of docs/spec/randomd.md, 2.1. 0 or a negative errno ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* One channel and one session per guest: made when it is introduced, served, closed when it has gone. */
+/* One channel and one session per guest: made when it is introduced, closed when it has gone. */
 #include "randomd/daemon.h"
 
 #include <stdio.h>
@@ -110,7 +110,7 @@ static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
     g->reoffer_at = now + (wait < REOFFER_MAX_MS * MS ? wait : REOFFER_MAX_MS * MS);
 }
 
-static void end_channel(struct daemon *d, struct guest *g, int why)
+void guest_end(struct daemon *d, struct guest *g, int why)
 {
     uint64_t now = now_ns();
     if (why == -XEN_EBADMSG) {
@@ -183,18 +183,6 @@ static void add_guest(struct daemon *d, domid_t domid)
     offer(d, g, now_ns());
 }
 
-static void unqueue(struct daemon *d, const struct guest *g)
-{
-    struct guest **at = &d->busy;
-    while (*at != NULL && *at != g)
-        at = &(*at)->next_busy;
-    if (*at == NULL)
-        return;
-    *at = g->next_busy;
-    if (*at == NULL)
-        d->busy_end = at;
-}
-
 /* gone: the guest's domain is no more, and what it has not read nobody will. */
 static void drop_guest(struct daemon *d, struct guest *g, bool gone)
 {
@@ -208,7 +196,7 @@ static void drop_guest(struct daemon *d, struct guest *g, bool gone)
     d->count.gets += all.gets;
     d->count.bytes += all.bytes;
     d->count.errors += all.errors;
-    unqueue(d, g);
+    serve_forget(d, g);
     stop_waiting(d, g);
     struct guest **at = &d->guests;
     while (*at != g)
@@ -283,58 +271,7 @@ void guests_republish(struct daemon *d)
     }
 }
 
-/* ---- service ---- */
-
-static void serve(struct daemon *d, struct guest *g)
-{
-    int rc = xids_randomd_session_serve(g->session, g->ch, now_ns());
-    if (rc < 0) {
-        end_channel(d, g, rc);
-    } else if (rc == 1 && !g->busy) {
-        g->busy = true;
-        g->next_busy = NULL;
-        *d->busy_end = g;
-        d->busy_end = &g->next_busy;
-    }
-}
-
-void guests_events(struct daemon *d)
-{
-    int rc = 0;
-    /* What is left wakes the loop at once, after the store, the clock and the signals have had their turn. */
-    for (unsigned int i = 0; i < EVENTS_AT_ONCE; i++) {
-        rc = d->platform->ops->evtchn_pending(d->platform->ctx);
-        if (rc <= 0)
-            break;
-        evtchn_port_t port = (evtchn_port_t)rc;
-        struct guest *g = port < MAX_PORTS ? d->by_port[port] : NULL;
-        d->count.events++;
-        if (g == NULL)
-            continue; /* closed meanwhile */
-        (void)xids_vchan_event(g->ch);
-        if (!g->busy)
-            serve(d, g);
-    }
-    if (rc < 0)
-        log_guest(SAY_ERROR, "event channels: %s", strerror(-rc));
-}
-
-bool guests_busy(struct daemon *d)
-{
-    /* Those that are queued now: who has more to do after its turn goes behind them. */
-    struct guest *g = d->busy;
-    d->busy = NULL;
-    d->busy_end = &d->busy;
-    while (g != NULL) {
-        struct guest *next = g->next_busy;
-        g->busy = false;
-        g->next_busy = NULL;
-        if (g->ch != NULL)
-            serve(d, g);
-        g = next;
-    }
-    return d->busy != NULL;
-}
+/* ---- all of them ---- */
 
 uint64_t guests_due(struct daemon *d)
 {
@@ -357,7 +294,7 @@ void guests_ready(struct daemon *d)
         if (g->ch == NULL || xids_randomd_session_ready(g->session))
             continue;
         if (xids_randomd_session_renew(g->session, XIDS_RANDOMD_REASON_READY, now_ns()) == 0)
-            serve(d, g);
+            serve_guest(d, g);
     }
 }
 

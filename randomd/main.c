@@ -32,7 +32,7 @@ static void store_back(struct daemon *d);
 static void on_idle(uv_idle_t *h)
 {
     struct daemon *d = h->data;
-    if (!guests_busy(d))
+    if (!serve_busy(d))
         uv_idle_stop(h);
     after(d);
 }
@@ -42,7 +42,7 @@ static void on_event(uv_poll_t *h, int status, int events)
     struct daemon *d = h->data;
     (void)events;
     if (status == 0)
-        guests_events(d);
+        serve_events(d);
     after(d);
 }
 
