@@ -6,7 +6,6 @@
 #include "randomd/wire.h"
 
 #define FLIGHTS 8u /* requests under way: enough to keep a ring of two answers full, few enough for the left ring */
-#define LOCAL_BITS 256u
 #define RETRY_MS 1000u
 #define MS 1000000ull
 
@@ -26,11 +25,11 @@ struct flight {
 };
 
 struct xids_randomd_client {
-    struct xids_rng rng;
+    struct xids_entropy *entropy; /* own, or what the owner gave */
+    struct xids_entropy own;
     struct xids_randomd_client_config config;
     struct xids_randomd_pull *first;
     struct flight flights[FLIGHTS];
-    uint64_t graded_at;
     uint64_t epoch;
     uint64_t seed_at;  /* when to ask for fresh seed bytes, UINT64_MAX: not by time */
     uint64_t retry_at; /* no GET before this */
@@ -39,10 +38,9 @@ struct xids_randomd_client {
     uint32_t get_max;
     uint32_t reseed_ms;
     uint32_t retry_ms;
-    uint32_t local_bits;
-    int error; /* 0, 1 over, or why the session ended */
-    enum xids_randomd_grade grade;
-    uint8_t part[SEED_LEN]; /* a message that is coming in, but for the bytes of a DATA */
+    uint32_t copies, doubts; /* of the generator's, those that this client knows of */
+    int error;               /* 0, 1 over, or why the session ended */
+    uint8_t part[SEED_LEN];  /* a message that is coming in, but for the bytes of a DATA */
     uint8_t seed[XIDS_RANDOMD_SEED_BYTES];
     uint16_t have; /* bytes of the message at hand, all of them counted */
     uint8_t flying, head;
@@ -61,55 +59,30 @@ size_t xids_randomd_client_size(void)
 
 /* ---- the generator and its grade ---- */
 
-static void blank(struct xids_randomd_client *c)
+struct xids_entropy *xids_randomd_client_entropy(struct xids_randomd_client *c)
 {
-    xids_rng_init(&c->rng);
-    xids_rng_mix(&c->rng, TAG_NONCE, c->config.nonce, sizeof(c->config.nonce));
-    xids_rng_mix(&c->rng, TAG_IDENTITY, c->config.identity, sizeof(c->config.identity));
-    c->grade = XIDS_RANDOMD_GRADE_NONE;
-    c->graded_at = 0;
-    c->local_bits = 0;
-}
-
-static void mix_host(struct xids_randomd_client *c, uint8_t tag, const uint8_t *bytes, uint64_t now)
-{
-    xids_rng_mix(&c->rng, tag, bytes, XIDS_RANDOMD_SEED_BYTES);
-    c->grade = XIDS_RANDOMD_GRADE_HOST;
-    c->graded_at = now;
+    return c->entropy;
 }
 
 void xids_randomd_client_mix(struct xids_randomd_client *c, const void *data, size_t len, unsigned int bits,
                              uint64_t now)
 {
-    xids_rng_mix(&c->rng, TAG_LOCAL, data, len);
-    c->local_bits += bits < LOCAL_BITS ? bits : LOCAL_BITS;
-    if (c->local_bits < LOCAL_BITS)
-        return;
-    c->local_bits = 0;
-    if (c->grade != XIDS_RANDOMD_GRADE_HOST) {
-        c->grade = XIDS_RANDOMD_GRADE_LOCAL;
-        c->graded_at = now;
-    }
+    xids_entropy_local(c->entropy, data, len, bits, now);
 }
 
 int xids_randomd_client_random(struct xids_randomd_client *c, void *out, size_t len)
 {
-    if (c->grade == XIDS_RANDOMD_GRADE_NONE) {
-        __builtin_memset(out, 0, len);
-        return -XEN_EAGAIN;
-    }
-    xids_rng_fill(&c->rng, out, len);
-    return 0;
+    return xids_entropy_random(c->entropy, out, len);
 }
 
 enum xids_randomd_grade xids_randomd_client_grade(const struct xids_randomd_client *c)
 {
-    return c->grade;
+    return xids_entropy_grade(c->entropy);
 }
 
 uint64_t xids_randomd_client_age(const struct xids_randomd_client *c, uint64_t now)
 {
-    return c->grade == XIDS_RANDOMD_GRADE_NONE ? UINT64_MAX : now - c->graded_at;
+    return xids_entropy_age(c->entropy, now);
 }
 
 uint64_t xids_randomd_client_epoch(const struct xids_randomd_client *c)
@@ -140,14 +113,30 @@ static void restart_pulls(struct xids_randomd_client *c)
     }
 }
 
-void xids_randomd_client_forget(struct xids_randomd_client *c)
+/* The generator was forgotten: so is all that the client holds for it, and the session that the bytes came from. */
+static void follow_copy(struct xids_randomd_client *c)
 {
+    c->copies = xids_entropy_copies(c->entropy);
     xids_wipe(c->seed, sizeof(c->seed));
-    xids_wipe(&c->rng, sizeof(c->rng));
-    blank(c);
     discard_seeds(c);
     restart_pulls(c);
     c->want_hello = c->connected && c->error == 0;
+}
+
+/* What another client, or the owner, did to the generator. */
+static void follow(struct xids_randomd_client *c)
+{
+    if (c->copies != xids_entropy_copies(c->entropy))
+        follow_copy(c);
+    if (c->doubts != xids_entropy_doubts(c->entropy))
+        discard_seeds(c);
+    c->doubts = xids_entropy_doubts(c->entropy);
+}
+
+void xids_randomd_client_forget(struct xids_randomd_client *c)
+{
+    xids_entropy_forget(c->entropy);
+    follow_copy(c);
 }
 
 /* ---- life ---- */
@@ -156,14 +145,24 @@ int xids_randomd_client_init(struct xids_randomd_client **client, void *mem, siz
                              const struct xids_randomd_client_config *config, uint64_t now)
 {
     struct xids_randomd_client *c = mem;
-    (void)now;
-    if (mem == NULL || size < sizeof(*c) || (uintptr_t)mem % _Alignof(struct xids_randomd_client) != 0)
+    struct xids_entropy_config own;
+    if (mem == NULL || size < sizeof(*c) || (uintptr_t)mem % _Alignof(struct xids_randomd_client) != 0 ||
+        (config->entropy != NULL && config->server >= XIDS_ENTROPY_SERVERS))
         return -XEN_EINVAL;
     __builtin_memset(c, 0, sizeof(*c));
     c->config = *config;
+    c->entropy = config->entropy;
     c->seed_at = UINT64_MAX;
     c->retry_ms = RETRY_MS;
-    blank(c);
+    if (c->entropy == NULL) {
+        __builtin_memcpy(own.nonce, config->nonce, sizeof(own.nonce));
+        __builtin_memcpy(own.identity, config->identity, sizeof(own.identity));
+        c->entropy = &c->own;
+        c->config.server = 0;
+        xids_entropy_init(&c->own, &own, now);
+    }
+    c->copies = xids_entropy_copies(c->entropy);
+    c->doubts = xids_entropy_doubts(c->entropy);
     *client = c;
     return 0;
 }
@@ -281,7 +280,7 @@ static int seed(struct xids_randomd_client *c, const struct randomd_header *h, u
     if (get16(p + 24) != XIDS_RANDOMD_VERSION)
         return -XEN_EPERM;
     c->epoch = h->epoch;
-    mix_host(c, TAG_SEED, p + 32, now);
+    xids_entropy_host(c->entropy, c->config.server, false, p + 32, now);
     return 0;
 }
 
@@ -304,9 +303,7 @@ static int welcome(struct xids_randomd_client *c, const struct randomd_header *h
     if (c->welcomed && c->epoch != 0 && h->epoch == c->epoch)
         return -XEN_EBADMSG;
     land_flight(c);
-    uint8_t name[8];
-    put64(name, h->epoch);
-    xids_rng_mix(&c->rng, TAG_EPOCH, name, sizeof(name));
+    xids_entropy_session(c->entropy, c->config.server, h->epoch);
     c->epoch = h->epoch;
     c->get_max = get_max < XIDS_RANDOMD_CHUNK ? get_max : XIDS_RANDOMD_CHUNK;
     c->reseed_ms = get32(p + 28);
@@ -364,7 +361,8 @@ static int new_epoch(struct xids_randomd_client *c, const struct randomd_header 
         return -XEN_EBADMSG;
     c->epoch = h->epoch;
     if (reason == XIDS_RANDOMD_REASON_RESTORED) {
-        blank(c);
+        xids_entropy_doubt(c->entropy, c->config.server, now);
+        c->doubts = xids_entropy_doubts(c->entropy);
         restart_pulls(c);
     }
     discard_seeds(c);
@@ -422,7 +420,7 @@ static void data_done(struct xids_randomd_client *c, uint64_t now)
     bool is_seed = f->kind == FOR_SEED && !f->discard;
     land_flight(c);
     if (is_seed) {
-        mix_host(c, TAG_DATA, c->seed, now);
+        xids_entropy_host(c->entropy, c->config.server, true, c->seed, now);
         uint64_t period = c->config.reseed_ns != 0 ? c->config.reseed_ns : c->reseed_ms * MS;
         c->seed_at = period != 0 && period < UINT64_MAX - now ? now + period : UINT64_MAX;
     }
@@ -592,6 +590,7 @@ int xids_randomd_client_step(struct xids_randomd_client *c, struct xids_randomd_
     io->in_used = io->out_len = io->wait = 0;
     if (!c->connected)
         return c->error;
+    follow(c);
     if (c->error == 0)
         c->error = take(c, io, now);
     if (c->error == 0)

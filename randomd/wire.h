@@ -26,8 +26,12 @@ enum randomd_tag {
     TAG_DATA = 4,
     TAG_LOCAL = 5,
     TAG_EPOCH = 6,
+    TAG_POOL = 7,
+    TAG_PAGE = 8,
+    TAG_SALT = 9,
     TAG_WHO = 0x10,
     TAG_FRESH = 0x11,
+    TAG_SERVER = 0x20, /* added to what is of server 1, 2, 3: once, twice, three times */
 };
 
 struct randomd_header {

@@ -20,6 +20,7 @@
 #define XIDS_RANDOMD_H
 
 #include <xids/base.h>
+#include <xids/entropy.h>
 #include <xids/rng.h>
 
 XIDS_BEGIN_DECLS
@@ -49,12 +50,6 @@ enum xids_randomd_type {
     XIDS_RANDOMD_ERR = 0x84,
     XIDS_RANDOMD_EPOCH = 0x85,
     XIDS_RANDOMD_BYE = 0x86,
-};
-
-enum xids_randomd_grade {
-    XIDS_RANDOMD_GRADE_NONE = 0,  /* not seeded: no output is given */
-    XIDS_RANDOMD_GRADE_LOCAL = 1, /* seeded by sources of the guest's own */
-    XIDS_RANDOMD_GRADE_HOST = 2,  /* the host's bytes are in it too */
 };
 
 enum xids_randomd_code {
@@ -161,6 +156,12 @@ struct xids_randomd_client_config {
     uint8_t nonce[32];    /* anything that differs from boot to boot: RDSEED, time stamps; need not be secret */
     uint8_t identity[16]; /* the guest's idea of who it is (uuid, incarnation), zeros when it has none */
     uint64_t reseed_ns;   /* ask the host for fresh seed bytes at least so often; 0: what the server advises */
+    /*
+     * The generator that the client feeds, which must outlive it; several clients, each with a server number of its
+     * own, can feed one. NULL: the client has one inside, made with nonce and identity, and server is 0.
+     */
+    struct xids_entropy *entropy;
+    unsigned int server; /* below XIDS_ENTROPY_SERVERS */
 };
 
 /*
@@ -183,16 +184,19 @@ struct xids_randomd_pull {
 
 size_t xids_randomd_client_size(void);
 
-/* Makes a client in mem, not connected, grade NONE. -XEN_EINVAL: mem is too small or not aligned. */
+/* Makes a client in mem, not connected. -XEN_EINVAL: mem is too small or not aligned, or there is no such server. */
 int xids_randomd_client_init(struct xids_randomd_client **c, void *mem, size_t size,
                              const struct xids_randomd_client_config *config, uint64_t now) XIDS_MUST_CHECK;
 
-/* Cancels what is under way and wipes the client, all of it. NULL does nothing. */
+/* Cancels what is under way and wipes the client, all of it, but no entropy that it was given. NULL does nothing. */
 void xids_randomd_client_fini(struct xids_randomd_client *c);
+
+/* The generator that it feeds, its own or the one it was given; for all that follows about output see entropy.h. */
+struct xids_entropy *xids_randomd_client_entropy(struct xids_randomd_client *c);
 
 /*
  * Mixes in bytes from a source of the guest's own: RDSEED, jitter, a saved seed. bits is what the caller honestly
- * credits them with; from 256 bits in sum on the grade is at least LOCAL.
+ * credits them with; from 256 bits in sum on the grade is at least LOCAL. As xids_entropy_local.
  */
 void xids_randomd_client_mix(struct xids_randomd_client *c, const void *data, size_t len, unsigned int bits,
                              uint64_t now);
@@ -221,7 +225,7 @@ int xids_randomd_client_pull(struct xids_randomd_client *c, struct xids_randomd_
 void xids_randomd_client_cancel(struct xids_randomd_client *c, struct xids_randomd_pull *pull);
 
 /*
- * Fills out with random bytes from the client's own generator, into which everything has been mixed: the host's seed
+ * Fills out with random bytes from the client's generator, into which everything has been mixed: the host's seed
  * and answers, the nonce, local sources. Makes no request. -XEN_EAGAIN: the grade is NONE; out is zeroed.
  */
 int xids_randomd_client_random(struct xids_randomd_client *c, void *out, size_t len) XIDS_MUST_CHECK;
@@ -236,7 +240,9 @@ uint64_t xids_randomd_client_epoch(const struct xids_randomd_client *c);
 /*
  * Wipes the generator: grade NONE until fresh bytes come. Pulls under way are wiped too, and begin again. For the
  * moment before suspend, so that the saved image holds no key and nothing that two guests restored from it would share,
- * and after a clone. When connected, the next step says HELLO anew.
+ * and after a clone. When connected, the next step says HELLO anew. Of several clients that feed one generator each
+ * has bytes of its own to wipe: call it for all of them before suspend. A client whose generator was forgotten through
+ * another one does the same in its next step.
  */
 void xids_randomd_client_forget(struct xids_randomd_client *c);
 
