@@ -159,6 +159,9 @@ int main(int argc, char **argv)
     s.b = bench_open("randomd");
     if (s.b == NULL || !pin(s.randomd, s.cpu[0]))
         return EXIT_FAILURE;
+    bool good = case_seed(&s);
     case_pull(&s);
-    return bench_close(s.b);
+    case_ring(&s);
+    int status = bench_close(s.b);
+    return good ? status : EXIT_FAILURE;
 }

@@ -157,6 +157,16 @@ static void time_pulls(struct guest *g, unsigned int count)
     part(g);
 }
 
+/* seed COUNT: prints so many times of meet, in us. */
+static void time_seeds(struct guest *g, unsigned int count)
+{
+    for (unsigned int i = 0; i < count; i++) {
+        uint64_t took = meet_soon(g);
+        printf("%f ", (double)took / 1000);
+        part(g);
+    }
+}
+
 int guest_main(int argc, char **argv)
 {
     static struct guest g;
@@ -166,6 +176,8 @@ int guest_main(int argc, char **argv)
     open_guest(&g);
     if (strcmp(argv[1], "pull") == 0)
         time_pulls(&g, count);
+    else if (strcmp(argv[1], "seed") == 0)
+        time_seeds(&g, count);
     else
         must(false, argv[1]);
     close_guest(&g);

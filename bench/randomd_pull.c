@@ -10,17 +10,17 @@
 #define PULLS 5000u
 #define PULLS_QUICK 100u
 
-static const char *pulls(const struct suite *s)
+static unsigned int pulls(const struct suite *s)
 {
-    static char text[16];
-    (void)snprintf(text, sizeof(text), "%u", bench_quick(s->b) ? PULLS_QUICK : PULLS);
-    return text;
+    return bench_quick(s->b) ? PULLS_QUICK : PULLS;
 }
 
 static double run_ours(void *ctx)
 {
     const struct suite *s = ctx;
-    const char *const arguments[] = {"guest", "pull", pulls(s), NULL};
+    char count[16];
+    (void)snprintf(count, sizeof(count), "%u", pulls(s));
+    const char *const arguments[] = {"guest", "pull", count, NULL};
     double us;
     return actor_run(s, s->guests[0], s->cpu[1], arguments, &us, 1) ? us : -1;
 }
@@ -28,18 +28,7 @@ static double run_ours(void *ctx)
 static double run_virtio(void *ctx)
 {
     const struct suite *s = ctx;
-    const char *const for_backend[] = {"virtio-backend", s->guests[0], NULL};
-    struct actor backend;
-    double numbers[2], us = -1;
-    bool good = actor_start(s, &backend, "0", s->cpu[0], for_backend) && actor_says(&backend, numbers, 2);
-    if (good) {
-        char ref[16], port[16];
-        (void)snprintf(ref, sizeof(ref), "%u", (unsigned int)numbers[0]);
-        (void)snprintf(port, sizeof(port), "%u", (unsigned int)numbers[1]);
-        const char *const arguments[] = {"virtio-guest", s->guests[0], ref, port, pulls(s), NULL};
-        good = actor_run(s, s->guests[0], s->cpu[1], arguments, &us, 1);
-    }
-    return actor_end(&backend, good) && good ? us : -1;
+    return virtio_measure(s, 32, pulls(s)).median;
 }
 
 /* Too short for the clock: the mean. */

@@ -42,8 +42,19 @@ bool actor_end(struct actor *a, bool good);
 bool actor_run(const struct suite *s, const char *domain, int cpu, const char *const *arguments, double *numbers,
                size_t n);
 
+/* Runs the peer's two ends, the guest's with the rest of its arguments, and reads n numbers from it. */
+bool virtio_run(const struct suite *s, const char *guest, const char *const what[3], double *numbers, size_t n);
+
+/* The peer "virtio-rng", measured with pulls of len bytes: what a pull took, in us. Negative: it failed. */
+struct virtio_times {
+    double median, mean;
+};
+struct virtio_times virtio_measure(const struct suite *s, unsigned int len, unsigned int count);
+
 /* Each measures the cases it is named for, those that were asked for. */
+bool case_seed(struct suite *s); /* false: it failed; seed-p50, seed-cold-p50 */
 void case_pull(struct suite *s); /* pull32-p50 */
+void case_ring(struct suite *s); /* pull32-rate, bulk */
 
 /* What actors do; argv[0] is their part. The exit status. */
 int guest_main(int argc, char **argv);     /* randomd_guest.c: a guest of the daemon */

@@ -127,32 +127,95 @@ static void meet(struct virtio *v, grant_ref_t ref, evtchn_port_t port)
     must(bound > 0, "evtchn_bind");
     v->page = page;
     v->port = (evtchn_port_t)bound;
+    v->count = xids_peer_load_acquire(word(v, AT_DONE));
 }
 
-/* virtio-guest DOMID REF PORT COUNT: prints the median time of so many pulls of 32 bytes, in us. */
+/* The time of count pulls of len bytes in us. */
+static void time_pulls(struct virtio *v, size_t len, unsigned int count)
+{
+    uint8_t *bytes = malloc(len);
+    double *times = malloc(count * sizeof(*times)), sum = 0;
+    must(bytes != NULL && times != NULL, "memory");
+    for (int i = 0; i < 100; i++)
+        pull(v, bytes, BUFFER < len ? BUFFER : len);
+    for (unsigned int i = 0; i < count; i++) {
+        uint64_t start = bench_now();
+        pull(v, bytes, len);
+        times[i] = (double)(bench_now() - start) / 1000;
+        sum += times[i];
+    }
+    printf("%f %f\n", bench_median(times, count), sum / count);
+    free(times);
+    free(bytes);
+}
+
+static void open_guest(struct virtio *v, const char *domid)
+{
+    (void)alarm(PATIENCE);
+    must(xids_platform_xen_open_as(&v->platform, (domid_t)strtoul(domid, NULL, 10), XIDS_PLATFORM_XEN_NO_STATUS) == 0,
+         "the platform");
+}
+
+static void part(struct virtio *v)
+{
+    (void)v->platform->ops->evtchn_close(v->platform->ctx, v->port);
+    (void)v->platform->ops->unmap(v->platform->ctx, v->page, 1);
+}
+
+/*
+ * virtio-guest DOMID REF PORT pull LEN COUNT: prints the median and the mean time of so many pulls.
+ * virtio-guest DOMID REF PORT seed COUNT: prints so many times, each from the numbers of the channel to 48 bytes.
+ */
 int virtio_guest(int argc, char **argv)
 {
     static struct virtio v;
-    uint8_t bytes[32];
-    (void)alarm(PATIENCE);
-    must(argc == 5, "arguments");
-    unsigned int count = (unsigned int)strtoul(argv[4], NULL, 10);
-    double *times = malloc(count * sizeof(*times));
-    must(times != NULL, "memory");
-    must(xids_platform_xen_open_as(&v.platform, (domid_t)strtoul(argv[1], NULL, 10), XIDS_PLATFORM_XEN_NO_STATUS) == 0,
-         "the platform");
-    meet(&v, (grant_ref_t)strtoul(argv[2], NULL, 10), (evtchn_port_t)strtoul(argv[3], NULL, 10));
-    for (int i = 0; i < 100; i++)
-        pull(&v, bytes, sizeof(bytes));
-    for (unsigned int i = 0; i < count; i++) {
-        uint64_t start = bench_now();
-        pull(&v, bytes, sizeof(bytes));
-        times[i] = (double)(bench_now() - start) / 1000;
+    uint8_t seed[48];
+    must(argc >= 6, "arguments");
+    open_guest(&v, argv[1]);
+    grant_ref_t ref = (grant_ref_t)strtoul(argv[2], NULL, 10);
+    evtchn_port_t port = (evtchn_port_t)strtoul(argv[3], NULL, 10);
+    if (argc == 7) {
+        meet(&v, ref, port);
+        time_pulls(&v, strtoul(argv[5], NULL, 10), (unsigned int)strtoul(argv[6], NULL, 10));
+        part(&v);
     }
-    printf("%f\n", bench_median(times, count));
-    free(times);
-    (void)v.platform->ops->evtchn_close(v.platform->ctx, v.port);
-    (void)v.platform->ops->unmap(v.platform->ctx, v.page, 1);
+    for (unsigned long left = argc == 6 ? strtoul(argv[5], NULL, 10) : 0; left > 0; left--) {
+        uint64_t start = bench_now();
+        meet(&v, ref, port);
+        pull(&v, seed, sizeof(seed));
+        printf("%f ", (double)(bench_now() - start) / 1000);
+        part(&v);
+    }
     xids_platform_xen_close(v.platform);
     return EXIT_SUCCESS;
+}
+
+/* ---- the suite's side ---- */
+
+bool virtio_run(const struct suite *s, const char *guest, const char *const what[3], double *numbers, size_t n)
+{
+    const char *const for_backend[] = {"virtio-backend", guest, NULL};
+    struct actor backend;
+    double names[2];
+    bool good = actor_start(s, &backend, "0", s->cpu[0], for_backend) && actor_says(&backend, names, 2);
+    if (good) {
+        char ref[16], port[16];
+        (void)snprintf(ref, sizeof(ref), "%u", (unsigned int)names[0]);
+        (void)snprintf(port, sizeof(port), "%u", (unsigned int)names[1]);
+        const char *const arguments[] = {"virtio-guest", guest, ref, port, what[0], what[1], what[2], NULL};
+        good = actor_run(s, guest, s->cpu[1], arguments, numbers, n);
+    }
+    return actor_end(&backend, good) && good;
+}
+
+struct virtio_times virtio_measure(const struct suite *s, unsigned int len, unsigned int count)
+{
+    char len_text[16], count_text[16];
+    double times[2];
+    (void)snprintf(len_text, sizeof(len_text), "%u", len);
+    (void)snprintf(count_text, sizeof(count_text), "%u", count);
+    const char *const what[] = {"pull", len_text, count_text, NULL};
+    if (!virtio_run(s, s->guests[0], what, times, 2))
+        return (struct virtio_times){-1, -1};
+    return (struct virtio_times){times[0], times[1]};
 }
