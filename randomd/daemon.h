@@ -42,6 +42,7 @@ enum log_level {
 /* To standard error, or to syslog once log_to_syslog was called. */
 void log_set_level(enum log_level level);
 int log_level_from(enum log_level *level, const char *name);
+const char *log_level_name(enum log_level level);
 void log_to_syslog(void);
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *fmt, ...);
 
@@ -107,14 +108,16 @@ struct config {
 };
 
 struct control;
+struct options;
 
 struct daemon {
     struct config config;
+    const struct options *options; /* what the command line said, for reading the settings again */
     uv_loop_t loop;
     uv_poll_t store_poll, event_poll;
     uv_timer_t timer;
     uv_idle_t idle;
-    uv_signal_t on_term, on_int;
+    uv_signal_t on_term, on_int, on_hangup;
     struct xids_platform *platform;
     struct xids_xs *xs;
     struct master *master;
@@ -147,6 +150,13 @@ void guests_republish(struct daemon *d);
 uint64_t guests_due(struct daemon *d);
 /* The kernel's generator has become ready. */
 void guests_ready(struct daemon *d);
+/*
+ * Gives the guest's session a new key and epoch, and lets it hear so. 0; -XEN_ENOENT: it has no channel; -XEN_EAGAIN
+ * and others of xids_randomd_session_renew.
+ */
+int guest_renew(struct daemon *d, struct guest *g, enum xids_randomd_reason reason);
+/* The guest's memory was restored from an image, or lives elsewhere too. As guest_renew; -XEN_ENOENT: no such guest. */
+int guests_restored(struct daemon *d, domid_t domid);
 /* Says good-bye to all and closes. */
 void guests_stop(struct daemon *d);
 /* Closes the guest's channel because of why, a negative errno, and plans the next one. */
@@ -178,12 +188,12 @@ void publish_end(struct daemon *d);
  * error. */
 int publish_present(struct daemon *d, const struct guest *g);
 
-/* ---- control.c ---- */
+/* ---- control.c, requests.c, status.c, ask.c ---- */
 
 int control_start(struct daemon *d);
 void control_stop(struct daemon *d);
-/* Asks a running daemon and prints its answer. The exit status. */
-int control_ask(const char *path, const char *request);
+/* Asks a running daemon and prints its answer. operand can be NULL. The exit status. */
+int control_ask(const char *path, const char *request, const char *operand);
 
 /* ---- background.c ---- */
 
@@ -198,9 +208,31 @@ void background_ready(int fd);
 void config_defaults(struct config *c);
 /* Reads a file; must_exist: its absence is an error. Complains itself. */
 int config_read(struct config *c, const char *path, bool must_exist);
+/*
+ * Brings c to what to says, as far as that can change in place; what cannot is counted in refused, and said. Returns
+ * how many settings have changed.
+ */
+unsigned int config_change(struct config *c, const struct config *to, unsigned int *refused);
+
+/* ---- options.c ---- */
+
+struct options {
+    const char *config, *control, *level; /* NULL: not given */
+    const char *request, *operand;        /* to the daemon that runs */
+    bool foreground;
+};
+
+/* Takes the command line, and the settings with it. -1: go on, else the exit status. */
+int options_parse(struct options *o, struct config *c, int argc, char **argv);
+/* The settings' file, and over it what the command line says. 0 or -XEN_EINVAL; it has complained then. */
+int options_configure(struct config *c, const struct options *o);
 
 /* ---- main.c ---- */
 
+/* What every turn of the loop ends with. */
+void turn_end(struct daemon *d);
+/* Reads the settings again. 0, or -XEN_EINVAL when they are wrong: then nothing was changed. */
+int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused);
 /* After anything that used the store: takes the watch events that came meanwhile. */
 void store_turn(struct daemon *d);
 /* After a call to the store: when there was no answer or the connection is gone, begins to look for a new one. */

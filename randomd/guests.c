@@ -298,6 +298,22 @@ void guests_ready(struct daemon *d)
     }
 }
 
+int guest_renew(struct daemon *d, struct guest *g, enum xids_randomd_reason reason)
+{
+    if (g->ch == NULL)
+        return -XEN_ENOENT;
+    int rc = xids_randomd_session_renew(g->session, reason, now_ns());
+    if (!g->busy)
+        serve_guest(d, g);
+    return rc;
+}
+
+int guests_restored(struct daemon *d, domid_t domid)
+{
+    struct guest *g = domid < DOMID_FIRST_RESERVED ? d->by_domid[domid] : NULL;
+    return g == NULL ? -XEN_ENOENT : guest_renew(d, g, XIDS_RANDOMD_REASON_RESTORED);
+}
+
 void guests_stop(struct daemon *d)
 {
     for (struct guest *g = d->guests, *next; g != NULL; g = next) {

@@ -35,6 +35,11 @@ int log_level_from(enum log_level *level, const char *name)
     return -XEN_EINVAL;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    return names[level];
+}
+
 void log_to_syslog(void)
 {
     openlog("xids-randomd", LOG_PID, LOG_DAEMON);

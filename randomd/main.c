@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* xids-randomd: options, the loop, and the connection to xenstore. */
-#include "config.h"
+/* xids-randomd: its life, the loop, and the connection to xenstore. */
 #include "randomd/daemon.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_CONFIG "/etc/xen/xids-randomd.conf"
 #define MS 1000000ull
 
 static const char watch_introduce[] = "introduce", watch_release[] = "release";
@@ -26,7 +24,6 @@ uint64_t now_ns(void)
 
 /* ---- the loop ---- */
 
-static void after(struct daemon *d);
 static void store_back(struct daemon *d);
 
 static void on_idle(uv_idle_t *h)
@@ -34,7 +31,7 @@ static void on_idle(uv_idle_t *h)
     struct daemon *d = h->data;
     if (!serve_busy(d))
         uv_idle_stop(h);
-    after(d);
+    turn_end(d);
 }
 
 static void on_event(uv_poll_t *h, int status, int events)
@@ -43,7 +40,7 @@ static void on_event(uv_poll_t *h, int status, int events)
     (void)events;
     if (status == 0)
         serve_events(d);
-    after(d);
+    turn_end(d);
 }
 
 static void on_store(uv_poll_t *h, int status, int events)
@@ -55,7 +52,7 @@ static void on_store(uv_poll_t *h, int status, int events)
     store_check(d, rc);
     if (d->store_lost && rc == 0)
         store_back(d);
-    after(d);
+    turn_end(d);
 }
 
 /* Makes (again) the poll handle of the store's descriptor, which changes with each connection. */
@@ -143,7 +140,7 @@ static void on_timer(uv_timer_t *h)
         log_line(SAY_INFO, "the kernel's generator is ready");
         guests_ready(d);
     }
-    after(d);
+    turn_end(d);
 }
 
 void timer_rearm(struct daemon *d)
@@ -162,8 +159,7 @@ void timer_rearm(struct daemon *d)
         uv_timer_start(&d->timer, on_timer, ms, 0);
 }
 
-/* What every turn of the loop ends with. */
-static void after(struct daemon *d)
+void turn_end(struct daemon *d)
 {
     if (d->stopping)
         return;
@@ -171,6 +167,32 @@ static void after(struct daemon *d)
     timer_rearm(d);
     if (d->busy != NULL && !uv_is_active((uv_handle_t *)&d->idle))
         uv_idle_start(&d->idle, on_idle);
+}
+
+int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused)
+{
+    struct config next;
+    if (options_configure(&next, d->options) < 0) {
+        log_line(SAY_ERROR, "the settings stay as they were");
+        return -XEN_EINVAL;
+    }
+    *changed = config_change(&d->config, &next, refused);
+    log_set_level(d->config.log_level);
+    log_line(SAY_INFO, "settings read again: %u changed", *changed);
+    return 0;
+}
+
+static void on_hangup(uv_signal_t *h, int number)
+{
+    struct daemon *d = h->data;
+    unsigned int changed, refused;
+    char state[64];
+    (void)number;
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_ns() / 1000);
+    notify_manager(state);
+    (void)daemon_reload(d, &changed, &refused);
+    notify_manager("READY=1");
+    turn_end(d);
 }
 
 static void on_signal(uv_signal_t *h, int number)
@@ -220,13 +242,15 @@ static int open_platform(struct daemon *d)
 static int open_loop(struct daemon *d)
 {
     int rc = uv_timer_init(&d->loop, &d->timer);
-    d->timer.data = d->idle.data = d->event_poll.data = d->on_term.data = d->on_int.data = d;
+    d->timer.data = d->idle.data = d->event_poll.data = d->on_term.data = d->on_int.data = d->on_hangup.data = d;
     if (rc == 0)
         rc = uv_idle_init(&d->loop, &d->idle);
     if (rc == 0)
         rc = uv_signal_init(&d->loop, &d->on_term);
     if (rc == 0)
         rc = uv_signal_init(&d->loop, &d->on_int);
+    if (rc == 0)
+        rc = uv_signal_init(&d->loop, &d->on_hangup);
     if (rc == 0)
         rc = uv_poll_init(&d->loop, &d->event_poll, xids_platform_xen_event_fd(d->platform));
     if (rc == 0)
@@ -237,6 +261,8 @@ static int open_loop(struct daemon *d)
         rc = uv_signal_start(&d->on_term, on_signal, SIGTERM);
     if (rc == 0)
         rc = uv_signal_start(&d->on_int, on_signal, SIGINT);
+    if (rc == 0)
+        rc = uv_signal_start(&d->on_hangup, on_hangup, SIGHUP);
     if (rc < 0)
         log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));
     return rc;
@@ -262,7 +288,7 @@ static void run(struct daemon *d, int ready_fd)
     if (!secret_locked())
         log_line(SAY_WARN, "memory for secrets cannot be locked; raise the limit (LimitMEMLOCK)");
     d->rescan = true;
-    after(d);
+    turn_end(d);
     notify_manager("READY=1\nSTATUS=serving");
     background_ready(ready_fd);
     log_line(SAY_INFO, "serving from domain %u", d->domid);
@@ -284,99 +310,17 @@ static void finish(struct daemon *d)
     master_free(d->master);
 }
 
-static const char usage[] =
-    "usage: xids-randomd [--foreground] [--config FILE] [--control SOCKET] [--log-level LEVEL]\n"
-    "       xids-randomd [--config FILE] [--control SOCKET] --status\n"
-    "Gives every guest its entropy over vchan.\n"
-    "  --foreground         stay, and log to standard error; otherwise to syslog\n"
-    "  --config FILE        settings, instead of " DEFAULT_CONFIG "\n"
-    "  --control SOCKET     the control socket\n"
-    "  --log-level LEVEL    error, warning, info or debug\n"
-    "  --status             ask the daemon that runs for its state and counters, in JSON\n"
-    "  --help, --version\n"
-    "xids-randomd(8) tells more.\n";
-
-struct options {
-    const char *config, *control, *level;
-    bool foreground, ask;
-};
-
-/* -1: go on, else the exit status. */
-static int parse(struct options *o, int argc, char **argv)
-{
-    static const struct option longs[] = {
-        {"foreground", no_argument, NULL, 'f'},    {"config", required_argument, NULL, 'c'},
-        {"control", required_argument, NULL, 's'}, {"log-level", required_argument, NULL, 'l'},
-        {"status", no_argument, NULL, 'q'},        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
-    };
-    int opt;
-    while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        switch (opt) {
-        case 'f':
-            o->foreground = true;
-            break;
-        case 'c':
-            o->config = optarg;
-            break;
-        case 's':
-            o->control = optarg;
-            break;
-        case 'l':
-            o->level = optarg;
-            break;
-        case 'q':
-            o->ask = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_SUCCESS;
-        case 'V':
-            puts("xids-randomd (xids) " PACKAGE_VERSION);
-            return EXIT_SUCCESS;
-        default:
-            fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fputs(usage, stderr);
-        return EXIT_USAGE;
-    }
-    return -1;
-}
-
-static int configure(struct config *c, const struct options *o)
-{
-    config_defaults(c);
-    if (config_read(c, o->config != NULL ? o->config : DEFAULT_CONFIG, o->config != NULL) < 0)
-        return EXIT_USAGE;
-    if (o->level != NULL && log_level_from(&c->log_level, o->level) < 0) {
-        log_line(SAY_ERROR, "--log-level: error, warning, info or debug, not \"%s\"", o->level);
-        return EXIT_USAGE;
-    }
-    if (o->control != NULL) {
-        if (strlen(o->control) >= sizeof(c->control)) {
-            log_line(SAY_ERROR, "the control socket's path is too long");
-            return EXIT_USAGE;
-        }
-        memcpy(c->control, o->control, strlen(o->control) + 1);
-    }
-    log_set_level(c->log_level);
-    return -1;
-}
-
 int main(int argc, char **argv)
 {
     static struct daemon d;
-    struct options o = {0};
-    int status = parse(&o, argc, argv);
-    if (status < 0)
-        status = configure(&d.config, &o);
+    static struct options o;
+    int status = options_parse(&o, &d.config, argc, argv);
     if (status >= 0)
         return status;
-    if (o.ask)
-        return control_ask(d.config.control, "status");
+    d.options = &o;
+    log_set_level(d.config.log_level);
+    if (o.request != NULL)
+        return control_ask(d.config.control, o.request, o.operand);
     /* Before the loop and the devices are opened: they do not survive a fork. */
     int ready_fd = -1;
     if (!o.foreground) {

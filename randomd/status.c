@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: ISC */
+/* What the status says, in JSON. */
+#include "randomd/control.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+static void add_number(struct json_object *to, const char *name, uint64_t n)
+{
+    json_object_object_add(to, name, json_object_new_uint64(n));
+}
+
+static void add_text(struct json_object *to, const char *name, const char *text)
+{
+    json_object_object_add(to, name, json_object_new_string(text));
+}
+
+static const char *state_name(const struct guest *g)
+{
+    if (g->ch == NULL)
+        return g->reoffer_at == UINT64_MAX ? "exhausted" : "waiting";
+    switch (xids_vchan_state(g->ch)) {
+    case XIDS_VCHAN_CONNECTING:
+        return "offered";
+    case XIDS_VCHAN_OPEN:
+        return "connected";
+    case XIDS_VCHAN_DRAINING:
+    case XIDS_VCHAN_CLOSED:
+        return "closed";
+    case XIDS_VCHAN_BROKEN:
+    default:
+        return "broken";
+    }
+}
+
+static void put_guest(struct request *r, const struct guest *g)
+{
+    struct json_object *o = json_object_new_object();
+    struct xids_randomd_session_stats s;
+    char epoch[20];
+    guest_stats(g, &s);
+    snprintf(epoch, sizeof(epoch), "%016" PRIx64, g->session != NULL ? xids_randomd_session_epoch(g->session) : 0);
+    add_number(o, "domid", g->domid);
+    add_text(o, "state", state_name(g));
+    add_text(o, "epoch", epoch);
+    add_number(o, "channels", g->channels);
+    add_number(o, "hellos", s.hellos);
+    add_number(o, "gets", s.gets);
+    add_number(o, "bytes", s.bytes);
+    add_number(o, "errors", s.errors);
+    request_print(r, "%s", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+    json_object_put(o);
+}
+
+static void add_counters(struct json_object *to, struct daemon *d)
+{
+    struct json_object *counters = json_object_new_object();
+    struct counters c = d->count;
+    for (const struct guest *g = d->guests; g != NULL; g = g->next) {
+        struct xids_randomd_session_stats s;
+        guest_stats(g, &s);
+        c.hellos += s.hellos;
+        c.gets += s.gets;
+        c.bytes += s.bytes;
+        c.errors += s.errors;
+    }
+    add_number(counters, "draws", master_draws(d->master));
+    add_number(counters, "events", c.events);
+    add_number(counters, "scans", c.scans);
+    add_number(counters, "offers", c.offers);
+    add_number(counters, "offer-failures", c.offer_failures);
+    add_number(counters, "guests-exhausted", c.exhausted);
+    add_number(counters, "channels-closed", c.channels_closed);
+    add_number(counters, "violations", c.violations);
+    add_number(counters, "store-reconnects", c.store_reconnects);
+    add_number(counters, "log-lines-dropped", log_dropped());
+    add_number(counters, "hellos", c.hellos);
+    add_number(counters, "gets", c.gets);
+    add_number(counters, "bytes", c.bytes);
+    add_number(counters, "errors", c.errors);
+    json_object_object_add(to, "counters", counters);
+}
+
+/* All but the guests, and without the brace that ends it. */
+static void put_daemon(struct request *r)
+{
+    struct daemon *d = r->d;
+    struct json_object *all = json_object_new_object();
+    add_text(all, "program", "xids-randomd");
+    add_number(all, "domid", d->domid);
+    json_object_object_add(all, "ready", json_object_new_boolean(d->was_ready));
+    json_object_object_add(all, "store", json_object_new_boolean(!d->store_lost));
+    json_object_object_add(all, "locked", json_object_new_boolean(secret_locked()));
+    add_counters(all, d);
+    add_number(all, "guest-count", d->guest_count);
+    const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+    request_print(r, "%.*s", (int)strlen(text) - 1, text);
+    json_object_put(all);
+}
+
+int status_turn(struct request *r)
+{
+    bool first = !r->begun;
+    if (first) {
+        r->begun = true;
+        put_daemon(r);
+        if (!r->all) {
+            request_print(r, "}\n");
+            return 0;
+        }
+        request_print(r, ",\"guests\":[");
+    }
+    for (; r->next < DOMID_FIRST_RESERVED; r->next++) {
+        const struct guest *g = r->d->by_domid[r->next];
+        if (g == NULL)
+            continue;
+        if (sizeof(r->out) - r->len < 2 * GUEST_TEXT)
+            return 1;
+        if (r->done++ > 0)
+            request_print(r, ",");
+        put_guest(r, g);
+    }
+    request_print(r, "]}\n");
+    return 0;
+}
+
+int status_one_turn(struct request *r)
+{
+    const struct guest *g = r->d->by_domid[r->next];
+    if (g == NULL) { /* since the request came */
+        request_print(r, "{\"error\":\"the guest has gone\"}\n");
+        return 0;
+    }
+    put_guest(r, g);
+    request_print(r, "\n");
+    return 0;
+}
