@@ -39,7 +39,8 @@ enum log_level {
     SAY_DEBUG,
 };
 
-/* To standard error, or to syslog once log_to_syslog was called. */
+/* To standard error, or to syslog once log_to_syslog was called. name: whose lines they are, kept by reference. */
+void log_set_program(const char *name);
 void log_set_level(enum log_level level);
 int log_level_from(enum log_level *level, const char *name);
 const char *log_level_name(enum log_level level);

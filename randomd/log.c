@@ -13,12 +13,18 @@
 #include <unistd.h>
 
 static enum log_level threshold = SAY_INFO;
+static const char *program = "xids-randomd";
 static bool use_syslog;
 static uint64_t period_start, dropped;
 static unsigned int in_period;
 
 static const char *const names[] = {"error", "warning", "info", "debug"};
 static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
+void log_set_program(const char *name)
+{
+    program = name;
+}
 
 void log_set_level(enum log_level level)
 {
@@ -42,7 +48,7 @@ const char *log_level_name(enum log_level level)
 
 void log_to_syslog(void)
 {
-    openlog("xids-randomd", LOG_PID, LOG_DAEMON);
+    openlog(program, LOG_PID, LOG_DAEMON);
     use_syslog = true;
 }
 
@@ -53,7 +59,7 @@ __attribute__((format(printf, 2, 0))) static void write_line(enum log_level leve
     if (use_syslog)
         syslog(priorities[level], "%s", line);
     else
-        fprintf(stderr, "xids-randomd: %s: %s\n", names[level], line);
+        fprintf(stderr, "%s: %s: %s\n", program, names[level], line);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

@@ -9,10 +9,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
-# The units as they are installed, but with the program of this build.
+# The units as they are installed, but with the programs of this build.
+services=(xids-entropy-agent xids-xenstored)
 cp "$XIDS_SRCDIR"/dist/systemd/xids-xenstored.socket "$work"
-sed "s|^ExecStart=[^ ]*|ExecStart=$XIDS_BUILDDIR/xids-xenstored|" "$XIDS_BUILDDIR/dist/systemd/xids-xenstored.service" \
-    >"$work/xids-xenstored.service"
+for service in "${services[@]}"; do
+    sed "s|^ExecStart=[^ ]*|ExecStart=$XIDS_BUILDDIR/$service|" "$XIDS_BUILDDIR/dist/systemd/$service.service" \
+        >"$work/$service.service"
+done
 
 # silent COMMAND...: succeeds and says nothing.
 silent() {
@@ -23,18 +26,20 @@ silent() {
     fi
 }
 no_placeholder() {
-    ! grep -n '@[a-z]*@' "$XIDS_BUILDDIR/dist/systemd/xids-xenstored.service" &&
-        grep -q '^ExecStart=/.*/xids-xenstored --no-fork$' "$XIDS_BUILDDIR/dist/systemd/xids-xenstored.service"
+    local unit=$XIDS_BUILDDIR/dist/systemd/$1.service
+    ! grep -n '@[a-z]*@' "$unit" && grep -q "^ExecStart=/.*/$1 --" "$unit"
 }
 
-tap_ok "the service names the installed program" no_placeholder
-if command -v systemd-analyze >/dev/null; then
-    tap_ok "systemd understands the units" silent systemd-analyze verify --man=no "$work"/xids-xenstored.{service,socket}
-    # Of 100; what is left is that it runs as root, which owns Xen's devices.
-    tap_ok "the service leaves little open" systemd-analyze security --offline=yes --threshold=20 \
-        "$work/xids-xenstored.service"
-else
-    tap_skip "systemd understands the units" "there is no systemd-analyze"
-    tap_skip "the service leaves little open" "there is no systemd-analyze"
-fi
+for service in "${services[@]}"; do
+    tap_ok "$service: the unit names the installed program" no_placeholder "$service"
+    if command -v systemd-analyze >/dev/null; then
+        tap_ok "$service: systemd understands the unit" silent systemd-analyze verify --man=no "$work/$service".*
+        # Of 100; what is left is that it runs as root, which owns Xen's devices.
+        tap_ok "$service: the unit leaves little open" systemd-analyze security --offline=yes --threshold=20 \
+            "$work/$service.service"
+    else
+        tap_skip "$service: systemd understands the unit" "there is no systemd-analyze"
+        tap_skip "$service: the unit leaves little open" "there is no systemd-analyze"
+    fi
+done
 tap_done
