@@ -222,6 +222,7 @@ void xids_randomd_client_connected(struct xids_randomd_client *c, uint64_t now)
 void xids_randomd_client_disconnected(struct xids_randomd_client *c)
 {
     drop_session(c);
+    xids_entropy_lost(c->entropy, c->config.server);
     c->connected = false;
 }
 

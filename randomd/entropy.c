@@ -164,11 +164,10 @@ void xids_entropy_expect(struct xids_entropy *e, unsigned int server, uint64_t u
         e->patience = until;
 }
 
-void xids_entropy_lost(struct xids_entropy *e, unsigned int server, uint64_t now)
+void xids_entropy_lost(struct xids_entropy *e, unsigned int server)
 {
     if (server >= XIDS_ENTROPY_SERVERS)
         return;
-    at(e, now);
     e->expected &= (uint8_t)~bit_of(server);
     settle(e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A guest's connection to its entropy server: the pointer in xenstore, the channel, the client. */
+/* A guest's connections to its entropy servers: the pointers in xenstore, the channels, the clients. */
 #include <xids/randomd_link.h>
 #include <xids/randomd_vchan.h>
 #include <xids/vchan_meet.h>
@@ -10,44 +10,62 @@
 #define BROKEN_MS 10000u
 #define STRANGE_MS 60000u
 
+/* How long the first server's seed waits for those of the others that the store names. */
+#define PATIENCE (100u * MS)
+
+#define SERVERS XIDS_ENTROPY_SERVERS
 #define POINTER "device/randomd"
 
-/* What the pointer consists of. */
+/* What a pointer consists of. */
 enum { BACKEND, BACKEND_ID, ANSWERS };
 
+struct server;
+
 struct answer {
-    struct xids_randomd_link *l;
+    struct server *s;
     int rc;
     bool waiting;
+};
+
+struct server {
+    struct xids_randomd_link *l;
+    struct xids_vchan_meet_user user;
+    struct xids_randomd_client *client;
+    struct xids_vchan_meet *meet; /* NULL: no pointer yet */
+    void *meet_mem;
+    struct answer answers[ANSWERS];
+    uint32_t found_id;
+    int told; /* the last refusal */
+    domid_t domid;
+    uint8_t number;
+    bool asking;
+    char backend[XIDS_VCHAN_MEET_PATH + 1u]; /* where the meeting is */
+    char found[XIDS_VCHAN_MEET_PATH + 1u];   /* what the store says */
 };
 
 struct xids_randomd_link {
     struct xids_part part;
     struct xids_randomd_link_config config;
-    struct xids_vchan_meet_user user;
-    struct xids_randomd_client *client;
-    struct xids_vchan_meet *meet; /* NULL: no pointer yet */
-    void *meet_mem;
+    struct xids_entropy *entropy; /* own, or what the owner gave */
+    struct xids_entropy own;
+    struct server servers[SERVERS];
     uint64_t now;        /* of the last step */
-    uint64_t not_before; /* the pointer is not read before this */
+    uint64_t not_before; /* the pointers are not read before this */
     uint64_t retry_at;
     uint64_t epoch; /* what the owner was told last */
     enum xids_randomd_grade grade;
-    struct answer answers[ANSWERS];
+    uint32_t copies, doubts; /* of the generator's, those that all clients know of */
     uint32_t watch;
-    uint32_t found_id;
-    int told; /* the last refusal */
-    domid_t server;
-    bool asking, changed, suspended;
-    char backend[XIDS_VCHAN_MEET_PATH + 1u]; /* where the meeting is */
-    char found[XIDS_VCHAN_MEET_PATH + 1u];   /* what the store says */
+    uint8_t listed; /* the servers that the store names, beside the first, and which are not asked for yet */
+    bool listing, changed, suspended;
 };
 
-static void refuse(struct xids_randomd_link *l, int rc, const char *reason)
+static void refuse(struct server *s, int rc, const char *reason)
 {
-    if (rc == l->told)
+    const struct xids_randomd_link *l = s->l;
+    if (rc == s->told)
         return;
-    l->told = rc;
+    s->told = rc;
     if (l->config.refused != NULL)
         l->config.refused(l->config.ctx, rc, reason);
 }
@@ -58,10 +76,21 @@ static void reached(const struct xids_randomd_link *l, const char *step)
         l->config.reached(l->config.ctx, step);
 }
 
+/* Of the first server with which there is a session. */
+static uint64_t epoch_of(const struct xids_randomd_link *l)
+{
+    for (unsigned int i = 0; i < SERVERS; i++) {
+        uint64_t epoch = xids_randomd_client_epoch(l->servers[i].client);
+        if (epoch != 0)
+            return epoch;
+    }
+    return 0;
+}
+
 static void tell(struct xids_randomd_link *l)
 {
-    enum xids_randomd_grade grade = xids_randomd_client_grade(l->client);
-    uint64_t epoch = xids_randomd_client_epoch(l->client);
+    enum xids_randomd_grade grade = xids_entropy_grade(l->entropy);
+    uint64_t epoch = epoch_of(l);
     if (grade == l->grade && epoch == l->epoch)
         return;
     if (grade == XIDS_RANDOMD_GRADE_HOST && epoch != 0)
@@ -72,39 +101,39 @@ static void tell(struct xids_randomd_link *l)
         l->config.changed(l->config.ctx, grade, epoch);
 }
 
-/* ---- the channel ---- */
+/* ---- a channel ---- */
 
 static void on_opened(void *ctx, struct xids_vchan *ch)
 {
-    struct xids_randomd_link *l = ctx;
+    struct server *s = ctx;
     (void)ch;
-    l->told = 0;
-    reached(l, "channel open");
-    xids_randomd_client_connected(l->client, l->now);
+    s->told = 0;
+    reached(s->l, "channel open");
+    xids_randomd_client_connected(s->client, s->l->now);
 }
 
 static uint64_t on_serve(void *ctx, struct xids_vchan *ch, uint64_t now)
 {
-    struct xids_randomd_link *l = ctx;
-    int rc = xids_randomd_client_serve(l->client, ch, now);
+    struct server *s = ctx;
+    int rc = xids_randomd_client_serve(s->client, ch, now);
     if (rc >= 0)
-        return rc == 1 ? 0 : xids_randomd_client_deadline(l->client);
+        return rc == 1 ? 0 : xids_randomd_client_deadline(s->client);
     if (rc == -XEN_ENOTCONN)
-        xids_vchan_meet_drop(l->meet, 0, "the server ended the session", xids_randomd_client_retry_ms(l->client) * MS);
+        xids_vchan_meet_drop(s->meet, 0, "the server ended the session", xids_randomd_client_retry_ms(s->client) * MS);
     else if (rc == -XEN_EPERM)
-        xids_vchan_meet_drop(l->meet, rc, "the server speaks no version of ours", STRANGE_MS * MS);
+        xids_vchan_meet_drop(s->meet, rc, "the server speaks no version of ours", STRANGE_MS * MS);
     else
-        xids_vchan_meet_drop(l->meet, rc, "the server broke the protocol", BROKEN_MS * MS);
+        xids_vchan_meet_drop(s->meet, rc, "the server broke the protocol", BROKEN_MS * MS);
     return UINT64_MAX;
 }
 
 static void on_closed(void *ctx, struct xids_vchan *ch, int rc, const char *reason)
 {
-    struct xids_randomd_link *l = ctx;
+    struct server *s = ctx;
     (void)ch;
-    xids_randomd_client_disconnected(l->client);
+    xids_randomd_client_disconnected(s->client);
     if (rc < 0)
-        refuse(l, rc, reason);
+        refuse(s, rc, reason);
 }
 
 static void on_refused(void *ctx, int rc, const char *reason)
@@ -112,49 +141,49 @@ static void on_refused(void *ctx, int rc, const char *reason)
     refuse(ctx, rc, reason);
 }
 
-static void leave(struct xids_randomd_link *l)
+static void leave(struct server *s)
 {
-    if (l->meet == NULL)
+    if (s->meet == NULL)
         return;
-    xids_vchan_meet_fini(l->meet);
-    l->meet = NULL;
-    xids_randomd_client_disconnected(l->client);
+    xids_vchan_meet_fini(s->meet);
+    s->meet = NULL;
+    xids_randomd_client_disconnected(s->client);
 }
 
-static void meet(struct xids_randomd_link *l)
+static void meet(struct server *s)
 {
     const struct xids_vchan_meet_config config = {
-        .platform = l->config.platform,
-        .xs = l->config.xs,
-        .user = &l->user,
-        .remote = l->server,
-        .path = l->backend,
+        .platform = s->l->config.platform,
+        .xs = s->l->config.xs,
+        .user = &s->user,
+        .remote = s->domid,
+        .path = s->backend,
         .flags = XIDS_VCHAN_WIPE | XIDS_VCHAN_BATCH,
     };
-    int rc = xids_vchan_meet_init(&l->meet, l->meet_mem, xids_vchan_meet_size(), &config);
+    int rc = xids_vchan_meet_init(&s->meet, s->meet_mem, xids_vchan_meet_size(), &config);
     if (rc < 0) {
-        l->meet = NULL;
-        refuse(l, rc, "the entropy server's place in xenstore cannot be used");
+        s->meet = NULL;
+        refuse(s, rc, "the entropy server's place in xenstore cannot be used");
     }
 }
 
-/* ---- the pointer ---- */
+/* ---- the pointers ---- */
 
 static void on_backend(void *ctx, int rc, const void *payload, uint32_t len)
 {
     struct answer *a = ctx;
-    struct xids_randomd_link *l = a->l;
+    struct server *s = a->s;
     a->waiting = false;
     a->rc = rc;
     if (rc < 0)
         return;
     /* Absolute and clean: it is the start of other paths. A NUL is no letter of a path. */
-    if (len >= sizeof(l->found) || xids_xswire_path_check(payload, len) != XIDS_XS_PATH_ABSOLUTE) {
+    if (len >= sizeof(s->found) || xids_xswire_path_check(payload, len) != XIDS_XS_PATH_ABSOLUTE) {
         a->rc = -XEN_EBADMSG;
         return;
     }
-    __builtin_memcpy(l->found, payload, len);
-    l->found[len] = '\0';
+    __builtin_memcpy(s->found, payload, len);
+    s->found[len] = '\0';
 }
 
 static void on_backend_id(void *ctx, int rc, const void *payload, uint32_t len)
@@ -162,20 +191,40 @@ static void on_backend_id(void *ctx, int rc, const void *payload, uint32_t len)
     struct answer *a = ctx;
     a->waiting = false;
     a->rc = rc;
-    if (rc == 0 && xids_xswire_decimal(&a->l->found_id, payload, len, DOMID_FIRST_RESERVED - 1u) < 0)
+    if (rc == 0 && xids_xswire_decimal(&a->s->found_id, payload, len, DOMID_FIRST_RESERVED - 1u) < 0)
         a->rc = -XEN_EBADMSG;
 }
 
 static xids_xs_reply_fn *const on_answer[ANSWERS] = {on_backend, on_backend_id};
 
+/* Names of one digit are the servers'; the first's is not waited for. */
+static void on_list(void *ctx, int rc, const void *payload, uint32_t len)
+{
+    struct xids_randomd_link *l = ctx;
+    const char *name = payload;
+    l->listing = false;
+    if (rc < 0)
+        return; /* there is nothing, or it is not ours to see: the first server's pointer tells why */
+    for (uint32_t i = 0; i + 1 < len; i++)
+        if ((i == 0 || name[i - 1] == '\0') && name[i] > '0' && name[i] < (char)('0' + SERVERS) && name[i + 1] == '\0')
+            l->listed |= (uint8_t)(1u << (name[i] - '0'));
+}
+
 static void hush(struct xids_randomd_link *l)
 {
-    for (unsigned int i = 0; i < ANSWERS; i++) {
-        if (l->answers[i].waiting)
-            (void)xids_xs_client_cancel(l->config.xs, on_answer[i], &l->answers[i]);
-        l->answers[i].waiting = false;
+    for (unsigned int n = 0; n < SERVERS; n++) {
+        for (unsigned int i = 0; i < ANSWERS; i++) {
+            struct answer *a = &l->servers[n].answers[i];
+            if (a->waiting)
+                (void)xids_xs_client_cancel(l->config.xs, on_answer[i], a);
+            a->waiting = false;
+        }
+        l->servers[n].asking = false;
     }
-    l->asking = false;
+    if (l->listing)
+        (void)xids_xs_client_cancel(l->config.xs, on_list, l);
+    l->listing = false;
+    l->listed = 0;
 }
 
 static void on_watch(void *ctx, int what, const char *path)
@@ -190,26 +239,70 @@ static void on_watch(void *ctx, int what, const char *path)
     }
 }
 
+static bool any_meeting(const struct xids_randomd_link *l)
+{
+    bool any = false;
+    for (unsigned int i = 0; i < SERVERS; i++)
+        any = any || l->servers[i].meet != NULL;
+    return any;
+}
+
+static void cannot_ask(struct server *s, int rc, uint64_t now)
+{
+    hush(s->l);
+    s->l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
+    refuse(s, rc, "xenstore cannot be asked");
+}
+
+static int ask_for(struct server *s)
+{
+    static const char *const nodes[SERVERS][ANSWERS] = {{POINTER "/0/backend", POINTER "/0/backend-id"},
+                                                        {POINTER "/1/backend", POINTER "/1/backend-id"},
+                                                        {POINTER "/2/backend", POINTER "/2/backend-id"},
+                                                        {POINTER "/3/backend", POINTER "/3/backend-id"}};
+    int rc = 0;
+    s->asking = true;
+    for (unsigned int i = 0; i < ANSWERS && rc == 0; i++) {
+        s->answers[i] = (struct answer){.s = s, .rc = -XEN_EIO};
+        rc = xids_xs_client_read(s->l->config.xs, 0, nodes[s->number][i], on_answer[i], &s->answers[i]);
+        s->answers[i].waiting = rc == 0;
+    }
+    return rc;
+}
+
+/* The first server's pointer is asked for before it is known whether it exists: nearly always there is that one. */
 static void ask(struct xids_randomd_link *l, uint64_t now)
 {
-    static const char *const nodes[ANSWERS] = {POINTER "/0/backend", POINTER "/0/backend-id"};
     int rc = 0;
     if (l->watch == 0)
         rc = xids_xs_client_watch(l->config.xs, &l->watch, POINTER, on_watch, l);
     l->changed = false;
     l->not_before = now + XIDS_VCHAN_MEET_RETRY_MIN;
-    l->retry_at = l->meet == NULL || l->watch == 0 ? now + XIDS_VCHAN_MEET_RETRY_MAX : UINT64_MAX;
-    l->asking = rc == 0;
-    for (unsigned int i = 0; i < ANSWERS && rc == 0; i++) {
-        l->answers[i] = (struct answer){.l = l, .rc = -XEN_EIO};
-        rc = xids_xs_client_read(l->config.xs, 0, nodes[i], on_answer[i], &l->answers[i]);
-        l->answers[i].waiting = rc == 0;
-    }
+    l->retry_at = !any_meeting(l) || l->watch == 0 ? now + XIDS_VCHAN_MEET_RETRY_MAX : UINT64_MAX;
     if (rc == 0)
-        return;
-    hush(l);
-    l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
-    refuse(l, rc, "xenstore cannot be asked");
+        rc = ask_for(&l->servers[0]);
+    if (rc == 0)
+        rc = xids_xs_client_directory(l->config.xs, 0, POINTER, on_list, l);
+    l->listing = rc == 0;
+    if (rc < 0)
+        cannot_ask(&l->servers[0], rc, now);
+}
+
+static void ask_for_listed(struct xids_randomd_link *l, uint64_t now)
+{
+    for (unsigned int i = 1; i < SERVERS; i++) {
+        struct server *s = &l->servers[i];
+        if ((l->listed & 1u << i) == 0 || s->asking)
+            continue;
+        if (s->meet == NULL)
+            xids_entropy_expect(l->entropy, i, now + PATIENCE);
+        int rc = ask_for(s);
+        if (rc < 0) {
+            cannot_ask(s, rc, now);
+            return;
+        }
+    }
+    l->listed = 0;
 }
 
 /* Stops at the end of text, which is before len when it is shorter. */
@@ -222,13 +315,13 @@ static bool starts(const char *text, const char *with, size_t len)
 }
 
 /* Whether the place lies in the server's own part of the store: nobody else may say which pages to map of whom. */
-static bool place_of_server(const struct xids_randomd_link *l)
+static bool place_of_server(const struct server *s)
 {
     static const char domains[] = "/local/domain/";
     char id[11];
-    size_t digits = xids_xswire_format_decimal(id, l->found_id), at = sizeof(domains) - 1u;
-    return starts(l->found, domains, at) && starts(l->found + at, id, digits) && l->found[at + digits] == '/' &&
-           l->found_id != l->config.platform->domid;
+    size_t digits = xids_xswire_format_decimal(id, s->found_id), at = sizeof(domains) - 1u;
+    return starts(s->found, domains, at) && starts(s->found + at, id, digits) && s->found[at + digits] == '/' &&
+           s->found_id != s->l->config.platform->domid;
 }
 
 static bool same(const char *a, const char *b)
@@ -239,42 +332,90 @@ static bool same(const char *a, const char *b)
     return a[i] == b[i];
 }
 
-/* The store has said where the server is. */
-static void found(struct xids_randomd_link *l, uint64_t now)
+/* A meeting that there is goes on: its channel tells what becomes of it. */
+static void not_found(struct server *s, int rc, uint64_t now)
 {
-    l->asking = false;
-    int rc = l->answers[BACKEND].rc < 0 ? l->answers[BACKEND].rc : l->answers[BACKEND_ID].rc;
-    if (rc == 0 && !place_of_server(l))
-        rc = -XEN_EBADMSG;
-    if (rc < 0) {
-        /* A meeting that there is goes on: its channel tells what becomes of it. */
-        l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
-        refuse(l, rc,
-               rc == -XEN_EBADMSG                       ? "the pointer to the entropy server makes no sense"
-               : rc == -XEN_ENOENT || rc == -XEN_EACCES ? "no entropy server has offered a channel"
-                                                        : "xenstore failed");
+    struct xids_randomd_link *l = s->l;
+    bool absent = rc == -XEN_ENOENT || rc == -XEN_EACCES;
+    xids_entropy_lost(l->entropy, s->number);
+    /* The watch tells when there is another server beside those that we have. */
+    if (absent && any_meeting(l))
         return;
-    }
-    if (l->meet != NULL && l->server == l->found_id && same(l->backend, l->found))
-        return;
-    leave(l);
-    reached(l, "entropy server found");
-    l->server = (domid_t)l->found_id;
-    __builtin_memcpy(l->backend, l->found, sizeof(l->backend));
-    meet(l);
+    l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
+    refuse(s, rc,
+           rc == -XEN_EBADMSG ? "the pointer to the entropy server makes no sense"
+           : absent           ? "no entropy server has offered a channel"
+                              : "xenstore failed");
 }
 
-static bool answered(const struct xids_randomd_link *l)
+/* The store has said where a server is. */
+static void found(struct server *s, uint64_t now)
 {
-    return !l->answers[BACKEND].waiting && !l->answers[BACKEND_ID].waiting;
+    struct xids_randomd_link *l = s->l;
+    s->asking = false;
+    int rc = s->answers[BACKEND].rc < 0 ? s->answers[BACKEND].rc : s->answers[BACKEND_ID].rc;
+    if (rc == 0 && !place_of_server(s))
+        rc = -XEN_EBADMSG;
+    if (rc < 0) {
+        not_found(s, rc, now);
+        return;
+    }
+    if (s->meet != NULL && s->domid == s->found_id && same(s->backend, s->found))
+        return;
+    leave(s);
+    reached(l, "entropy server found");
+    xids_entropy_expect(l->entropy, s->number, now + PATIENCE);
+    s->domid = (domid_t)s->found_id;
+    __builtin_memcpy(s->backend, s->found, sizeof(s->backend));
+    meet(s);
+}
+
+static bool answered(const struct server *s)
+{
+    return s->asking && !s->answers[BACKEND].waiting && !s->answers[BACKEND_ID].waiting;
 }
 
 /* ---- the part ---- */
 
+static bool asking(const struct xids_randomd_link *l)
+{
+    bool any = l->listing;
+    for (unsigned int i = 0; i < SERVERS; i++)
+        any = any || l->servers[i].asking;
+    return any;
+}
+
 static uint64_t ask_at(const struct xids_randomd_link *l)
 {
     uint64_t at = l->changed ? 0 : l->retry_at;
-    return l->asking ? UINT64_MAX : at > l->not_before ? at : l->not_before;
+    return asking(l) ? UINT64_MAX : at > l->not_before ? at : l->not_before;
+}
+
+static uint64_t step_server(struct server *s, uint64_t now)
+{
+    if (answered(s))
+        found(s, now);
+    if (s->meet == NULL)
+        return UINT64_MAX;
+    struct xids_part *part = xids_vchan_meet_part(s->meet);
+    return part->step(part->ctx, now);
+}
+
+/* What one client, or the owner, did to the generator concerns all. True: they have something to do now. */
+static bool spread(struct xids_randomd_link *l)
+{
+    uint32_t copies = xids_entropy_copies(l->entropy), doubts = xids_entropy_doubts(l->entropy);
+    if (copies == l->copies && doubts == l->doubts)
+        return false;
+    l->copies = copies;
+    l->doubts = doubts;
+    xids_randomd_link_poke(l);
+    return true;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static uint64_t part_step(void *ctx, uint64_t now)
@@ -284,28 +425,32 @@ static uint64_t part_step(void *ctx, uint64_t now)
     if (l->suspended)
         return due;
     l->now = now;
-    if (l->asking && answered(l))
-        found(l, now);
     if (ask_at(l) <= now) {
         ask(l, now);
         due = 0; /* the request is sent by the store's part, which may have had its turn */
     }
-    if (l->meet != NULL) {
-        struct xids_part *part = xids_vchan_meet_part(l->meet);
-        uint64_t meet_due = part->step(part->ctx, now);
-        due = meet_due < due ? meet_due : due;
+    if (l->listed != 0) {
+        ask_for_listed(l, now);
+        due = 0;
     }
+    for (unsigned int i = 0; i < SERVERS; i++)
+        due = sooner(step_server(&l->servers[i], now), due);
+    if (spread(l))
+        due = 0;
+    xids_entropy_tick(l->entropy, now);
     tell(l);
-    return ask_at(l) < due ? ask_at(l) : due;
+    return sooner(sooner(ask_at(l), xids_entropy_deadline(l->entropy)), due);
 }
 
 static bool part_event(void *ctx, evtchn_port_t port)
 {
     struct xids_randomd_link *l = ctx;
-    if (l->meet == NULL)
-        return false;
-    struct xids_part *part = xids_vchan_meet_part(l->meet);
-    return part->event(part->ctx, port);
+    for (unsigned int i = 0; i < SERVERS; i++) {
+        struct xids_part *part = l->servers[i].meet != NULL ? xids_vchan_meet_part(l->servers[i].meet) : NULL;
+        if (part != NULL && part->event(part->ctx, port))
+            return true;
+    }
+    return false;
 }
 
 /* The image of the domain will hold no key, and another place has other numbers. */
@@ -314,8 +459,10 @@ static void part_suspend(void *ctx)
     struct xids_randomd_link *l = ctx;
     l->suspended = true;
     hush(l);
-    leave(l);
-    xids_randomd_client_forget(l->client);
+    for (unsigned int i = 0; i < SERVERS; i++) {
+        leave(&l->servers[i]);
+        xids_randomd_client_forget(l->servers[i].client);
+    }
     tell(l);
 }
 
@@ -324,7 +471,8 @@ static void part_resume(void *ctx)
     struct xids_randomd_link *l = ctx;
     l->suspended = false;
     l->not_before = l->retry_at = 0;
-    l->told = 0;
+    for (unsigned int i = 0; i < SERVERS; i++)
+        l->servers[i].told = 0;
 }
 
 /* ---- life ---- */
@@ -334,27 +482,54 @@ static size_t aligned(size_t n)
     return (n + 15u) & ~(size_t)15u;
 }
 
+static size_t server_size(void)
+{
+    return aligned(xids_randomd_client_size()) + aligned(xids_vchan_meet_size());
+}
+
 size_t xids_randomd_link_size(void)
 {
-    return aligned(sizeof(struct xids_randomd_link)) + aligned(xids_randomd_client_size()) + xids_vchan_meet_size();
+    return aligned(sizeof(struct xids_randomd_link)) + SERVERS * server_size();
+}
+
+static int init_server(struct xids_randomd_link *l, unsigned int number, uint8_t *mem, uint64_t now)
+{
+    struct server *s = &l->servers[number];
+    struct xids_randomd_client_config config = l->config.client;
+    s->l = l;
+    s->number = (uint8_t)number;
+    s->user = (struct xids_vchan_meet_user){
+        .opened = on_opened, .serve = on_serve, .closed = on_closed, .refused = on_refused, .ctx = s};
+    s->meet_mem = mem + aligned(xids_randomd_client_size());
+    config.entropy = l->entropy;
+    config.server = number;
+    return xids_randomd_client_init(&s->client, mem, xids_randomd_client_size(), &config, now);
 }
 
 int xids_randomd_link_init(struct xids_randomd_link **link, void *mem, size_t size,
                            const struct xids_randomd_link_config *config, uint64_t now)
 {
     struct xids_randomd_link *l = mem;
+    struct xids_entropy_config own;
     if (mem == NULL || size < xids_randomd_link_size() || (uintptr_t)mem % _Alignof(max_align_t) != 0)
         return -XEN_EINVAL;
     __builtin_memset(l, 0, sizeof(*l));
     l->config = *config;
     l->now = now;
-    l->user = (struct xids_vchan_meet_user){
-        .opened = on_opened, .serve = on_serve, .closed = on_closed, .refused = on_refused, .ctx = l};
     l->part = (struct xids_part){
         .event = part_event, .step = part_step, .suspend = part_suspend, .resume = part_resume, .ctx = l};
-    uint8_t *client_mem = (uint8_t *)mem + aligned(sizeof(*l));
-    l->meet_mem = client_mem + aligned(xids_randomd_client_size());
-    int rc = xids_randomd_client_init(&l->client, client_mem, xids_randomd_client_size(), &config->client, now);
+    l->entropy = config->client.entropy;
+    if (l->entropy == NULL) {
+        __builtin_memcpy(own.nonce, config->client.nonce, sizeof(own.nonce));
+        __builtin_memcpy(own.identity, config->client.identity, sizeof(own.identity));
+        l->entropy = &l->own;
+        xids_entropy_init(&l->own, &own, now);
+    }
+    int rc = 0;
+    for (unsigned int i = 0; i < SERVERS && rc == 0; i++)
+        rc = init_server(l, i, (uint8_t *)mem + aligned(sizeof(*l)) + i * server_size(), now);
+    l->copies = xids_entropy_copies(l->entropy);
+    l->doubts = xids_entropy_doubts(l->entropy);
     if (rc == 0)
         *link = l;
     return rc;
@@ -365,10 +540,12 @@ void xids_randomd_link_fini(struct xids_randomd_link *l)
     if (l == NULL)
         return;
     hush(l);
-    leave(l);
+    for (unsigned int i = 0; i < SERVERS; i++) {
+        leave(&l->servers[i]);
+        xids_randomd_client_fini(l->servers[i].client);
+    }
     if (l->watch != 0)
         (void)xids_xs_client_unwatch(l->config.xs, l->watch);
-    xids_randomd_client_fini(l->client);
     xids_wipe(l, sizeof(*l));
 }
 
@@ -377,13 +554,24 @@ struct xids_part *xids_randomd_link_part(struct xids_randomd_link *l)
     return &l->part;
 }
 
+struct xids_entropy *xids_randomd_link_entropy(struct xids_randomd_link *l)
+{
+    return l->entropy;
+}
+
+struct xids_randomd_client *xids_randomd_link_server(struct xids_randomd_link *l, unsigned int server)
+{
+    return server < SERVERS ? l->servers[server].client : NULL;
+}
+
 struct xids_randomd_client *xids_randomd_link_client(struct xids_randomd_link *l)
 {
-    return l->client;
+    return l->servers[0].client;
 }
 
 void xids_randomd_link_poke(struct xids_randomd_link *l)
 {
-    if (l->meet != NULL)
-        xids_vchan_meet_poke(l->meet);
+    for (unsigned int i = 0; i < SERVERS; i++)
+        if (l->servers[i].meet != NULL)
+            xids_vchan_meet_poke(l->servers[i].meet);
 }

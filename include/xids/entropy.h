@@ -105,7 +105,7 @@ void xids_entropy_session(struct xids_entropy *e, unsigned int server, uint64_t 
  * and one which does not answer holds nobody up.
  */
 void xids_entropy_expect(struct xids_entropy *e, unsigned int server, uint64_t until);
-void xids_entropy_lost(struct xids_entropy *e, unsigned int server, uint64_t now);
+void xids_entropy_lost(struct xids_entropy *e, unsigned int server);
 
 /*
  * A server says that the key may be known elsewhere (EPOCH RESTORED): the grade is NONE until fresh bytes come, of all

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A guest's whole connection to its entropy server, as one engine: finds the channel in xenstore (docs/spec/randomd.md,
- * section 2.1), keeps it up through restarts of the server, drives the client (randomd.h), forgets the generator before
- * the domain is suspended and is seeded anew afterwards.
+ * A guest's whole connection to its entropy servers, as one engine: finds the channels in xenstore
+ * (docs/spec/randomd.md, section 2.1), up to four of them, ~/device/randomd/0 to 3, keeps them up through restarts of
+ * the servers, drives the clients (randomd.h) which all feed one generator (entropy.h), forgets the generator before
+ * the domain is suspended and is seeded anew afterwards. One server that lies, hangs or dies does not concern the
+ * others.
  *
  *     xids_randomd_link_init(&link, mem, size, &config, now);
  *     xids_loop_add(loop, xids_randomd_link_part(link));
@@ -27,15 +29,17 @@ struct xids_randomd_link;
 struct xids_randomd_link_config {
     struct xids_platform *platform; /* both must outlive the link */
     struct xids_xs_client *xs;      /* with room for watched paths of 255 bytes */
-    struct xids_randomd_client_config client;
+    struct xids_randomd_client_config
+        client; /* for each; server is not used. No entropy: the link has its own inside */
     /*
-     * The grade or the epoch is another one; epoch 0: there is no session with the server at the moment. Called from
-     * the link's step and suspend, and must neither end the link nor suspend the loop. May be NULL.
+     * The grade or the epoch is another one. The epoch is that of the first server with which there is a session; 0:
+     * there is none at the moment. Called from the link's step and suspend, and must neither end the link nor suspend
+     * the loop. May be NULL.
      */
     void (*changed)(void *ctx, enum xids_randomd_grade grade, uint64_t epoch);
     /*
-     * There is no channel (yet), and why, in static memory; told once until rc changes. The link goes on trying. May be
-     * NULL.
+     * There is no channel to a server (yet), and why, in static memory; told once until rc changes, of each server
+     * for itself. The link goes on trying. May be NULL.
      */
     void (*refused)(void *ctx, int rc, const char *reason);
     /*
@@ -58,10 +62,17 @@ void xids_randomd_link_fini(struct xids_randomd_link *l);
 
 struct xids_part *xids_randomd_link_part(struct xids_randomd_link *l);
 
-/* The client, which lives as long as the link: its grade, age, random, mix. For pull and forget see poke. */
+/* The generator, which lives as long as the link unless it was given: random, grade, age, local sources. */
+struct xids_entropy *xids_randomd_link_entropy(struct xids_randomd_link *l);
+
+/*
+ * One server's client, which lives as long as the link: its epoch and pulls; for pull and forget see poke. NULL: server
+ * is not below XIDS_ENTROPY_SERVERS. link_client is that of server 0.
+ */
+struct xids_randomd_client *xids_randomd_link_server(struct xids_randomd_link *l, unsigned int server);
 struct xids_randomd_client *xids_randomd_link_client(struct xids_randomd_link *l);
 
-/* Has the client's wishes sent in the next step: to be called after xids_randomd_client_pull and _forget. */
+/* Has the clients' wishes sent in the next step: to be called after xids_randomd_client_pull and _forget. */
 void xids_randomd_link_poke(struct xids_randomd_link *l);
 
 XIDS_END_DECLS

@@ -478,7 +478,7 @@ START_TEST(a_pointer_that_lies_is_refused)
         ck_assert_msg(g->refused_rc == -XEN_EBADMSG, "%s %s: %s", lies[i].backend, lies[i].id, g->reason);
         unsigned int requests = gd->requests;
         world_run(&w, 100 * SECOND);
-        ck_assert_uint_le(gd->requests, requests + 2 * 12);
+        ck_assert_uint_le(gd->requests, requests + 3 * 12);
         ck_assert_uint_eq(world_holds(gd), 0);
         point(s);
         is_seeded("after a lie", i);
