@@ -17,7 +17,7 @@
 #include <xids/randomd_vchan.h>
 
 #define SHORT 32u
-#define LONG (1u << 20)
+#define LONG (1u << 16)
 #define SHORT_PULLS 16u /* at once: never a lack of wishes */
 #define LONG_PULLS 2u
 #define MEASURE_NS 200000000u

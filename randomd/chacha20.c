@@ -6,6 +6,7 @@
 #include <xids/rng.h>
 
 #include "randomd/bytes.h"
+#include "randomd/chacha20_wide.h"
 
 typedef uint32_t lanes __attribute__((vector_size(16)));
 
@@ -73,6 +74,9 @@ void xids_chacha20_stream(uint8_t *out, size_t len, const uint8_t key[XIDS_CHACH
     state[12] = counter;
     for (unsigned int i = 0; i < 3; i++)
         state[13 + i] = get32(nonce + 4 * i);
+    size_t done = xids_chacha20_wide_(out, len, state);
+    out += done;
+    len -= done;
     while (len >= LANES * BLOCK) {
         four_blocks(out, state);
         state[12] += LANES;

@@ -26,8 +26,8 @@ void xids_rng_mix(struct xids_rng *rng, uint8_t tag, const void *data, size_t le
     xids_blake2s_final(&b, rng->key);
 }
 
-/* A span up to this long is made in one piece beside its next key. */
-#define SHORT 224u
+/* A span up to this long is made in one piece beside its next key: the most blocks that a CPU does at once. */
+#define SHORT (16u * 64u - XIDS_RNG_KEY)
 
 static void fill_span(struct xids_rng *rng, uint8_t *out, size_t len)
 {
@@ -39,7 +39,7 @@ static void fill_span(struct xids_rng *rng, uint8_t *out, size_t len)
         xids_chacha20_stream(out + head, len - head, rng->key, no_nonce, (XIDS_RNG_KEY + SHORT) / 64u);
     __builtin_memcpy(rng->key, block, XIDS_RNG_KEY);
     __builtin_memcpy(out, block + XIDS_RNG_KEY, head);
-    xids_wipe(block, sizeof(block));
+    xids_wipe(block, XIDS_RNG_KEY + head);
 }
 
 void xids_rng_fill(struct xids_rng *rng, void *out, size_t len)

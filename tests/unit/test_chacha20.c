@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* ChaCha20 against RFC 8439, and against itself at every length and place. */
+#include "randomd/chacha20_wide.h"
 #include "tests/unit/suite.h"
 
 #include <stdlib.h>
@@ -89,7 +90,7 @@ END_TEST
 
 START_TEST(every_length_gives_the_same_stream_and_not_a_byte_more)
 {
-    uint8_t key[32], nonce[12], whole[1200], part[1200];
+    uint8_t key[32], nonce[12], whole[2000], part[2000];
     memset(key, 7, sizeof(key));
     memset(nonce, 9, sizeof(nonce));
     for (size_t at = 0; at < sizeof(whole); at += 64)
@@ -140,6 +141,33 @@ START_TEST(every_bit_of_key_and_nonce_matters)
 }
 END_TEST
 
+/* Not only the best of this CPU: each that it has. */
+START_TEST(blocks_side_by_side_are_those_one_by_one)
+{
+    /* "expand 32-byte k", a key and a nonce of all different bytes, and a counter that ends on the way. */
+    uint32_t state[16] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u};
+    uint8_t key[32], nonce[12], want[64], got[64 * 16 + 1];
+    for (unsigned int i = 0; i < sizeof(key) + sizeof(nonce); i++) {
+        uint8_t byte = (uint8_t)(i * 37u + 11u);
+        *(i < sizeof(key) ? &key[i] : &nonce[i - sizeof(key)]) = byte;
+        state[i < sizeof(key) ? 4 + i / 4 : 5 + i / 4] |= (uint32_t)byte << i % 4 * 8;
+    }
+    state[12] = 0xffffffffu - 2u;
+    for (const struct chacha20_way *way = xids_chacha20_ways_; way->blocks != NULL; way++) {
+        if (!way->usable())
+            continue;
+        ck_assert_uint_le(way->count, 16);
+        memset(got, 0xee, sizeof(got));
+        way->blocks(got, state);
+        for (uint32_t i = 0; i < way->count; i++) {
+            xids_chacha20_stream(want, sizeof(want), key, nonce, state[12] + i);
+            ck_assert_mem_eq(got + (size_t)i * 64, want, sizeof(want));
+        }
+        ck_assert_uint_eq(got[(size_t)way->count * 64], 0xee);
+    }
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *s = suite_create("chacha20");
@@ -151,6 +179,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, output_needs_no_alignment);
     tcase_add_test(t, any_counter_can_be_the_first);
     tcase_add_test(t, every_bit_of_key_and_nonce_matters);
+    tcase_add_test(t, blocks_side_by_side_are_those_one_by_one);
     suite_add_tcase(s, t);
     return s;
 }
