@@ -8,6 +8,7 @@
 #define FLIGHTS 8u /* requests under way: enough to keep a ring of two answers full, few enough for the left ring */
 #define RETRY_MS 1000u
 #define MS 1000000ull
+#define SEED_AT 32u /* in a SEED message */
 
 enum kind {
     FOR_HELLO,
@@ -45,6 +46,7 @@ struct xids_randomd_client {
     uint16_t have; /* bytes of the message at hand, all of them counted */
     uint8_t flying, head;
     bool connected;
+    bool stale; /* the SEED at hand is not to be used */
     bool fresh; /* nothing has come through this channel yet */
     bool welcomed;
     bool want_hello;
@@ -118,6 +120,11 @@ static void follow_copy(struct xids_randomd_client *c)
 {
     c->copies = xids_entropy_copies(c->entropy);
     xids_wipe(c->seed, sizeof(c->seed));
+    /* Of a SEED that has come in part, all copies have that part. */
+    if (c->have > SEED_AT && get_header(c->part).type == XIDS_RANDOMD_SEED) {
+        xids_wipe(c->part + SEED_AT, sizeof(c->part) - SEED_AT);
+        c->stale = true;
+    }
     discard_seeds(c);
     restart_pulls(c);
     c->want_hello = c->connected && c->error == 0;
@@ -126,6 +133,7 @@ static void follow_copy(struct xids_randomd_client *c)
 /* What another client, or the owner, did to the generator. */
 static void follow(struct xids_randomd_client *c)
 {
+    (void)xids_entropy_look(c->entropy);
     if (c->copies != xids_entropy_copies(c->entropy))
         follow_copy(c);
     if (c->doubts != xids_entropy_doubts(c->entropy))
@@ -201,7 +209,7 @@ static void drop_session(struct xids_randomd_client *c)
     c->flying = c->head = 0;
     c->have = 0;
     c->epoch = 0;
-    c->welcomed = c->want_hello = c->held = false;
+    c->welcomed = c->want_hello = c->held = c->stale = false;
     xids_wipe(c->part, sizeof(c->part));
     xids_wipe(c->seed, sizeof(c->seed));
     for (struct xids_randomd_pull *p = c->first; p != NULL; p = p->next)
@@ -281,7 +289,8 @@ static int seed(struct xids_randomd_client *c, const struct randomd_header *h, u
     if (get16(p + 24) != XIDS_RANDOMD_VERSION)
         return -XEN_EPERM;
     c->epoch = h->epoch;
-    xids_entropy_host(c->entropy, c->config.server, false, p + 32, now);
+    if (!c->stale)
+        xids_entropy_host(c->entropy, c->config.server, false, p + SEED_AT, now);
     return 0;
 }
 
@@ -415,6 +424,7 @@ static int check_header(struct xids_randomd_client *c)
 /* A DATA is complete, its bytes are in their place. */
 static void data_done(struct xids_randomd_client *c, uint64_t now)
 {
+    follow(c); /* what came before a copy is not given out */
     const struct flight *f = &c->flights[c->head];
     struct xids_randomd_pull *pull = f->pull;
     size_t end = f->offset + f->len;
@@ -459,7 +469,7 @@ static int message_done(struct xids_randomd_client *c, uint64_t now)
         data_done(c, now);
         break;
     }
-    c->fresh = false;
+    c->fresh = c->stale = false;
     c->have = 0;
     xids_wipe(c->part, sizeof(c->part));
     return rc;

@@ -13,6 +13,9 @@
 #define DOUBT_PATIENCE (100u * MS)
 #define DOUBT_AGAIN (1000u * MS)
 
+/* How often one output is made anew because memory was copied meanwhile: once is rare. */
+#define COPIES_AT_ONCE 8u
+
 static uint8_t tag_of(enum randomd_tag tag, unsigned int server)
 {
     return (uint8_t)((unsigned int)tag + TAG_SERVER * server);
@@ -22,6 +25,8 @@ static uint8_t bit_of(unsigned int server)
 {
     return (uint8_t)(1u << server);
 }
+
+#define PAGE_BIT ((uint8_t)(1u << XIDS_ENTROPY_SERVERS))
 
 static void at(struct xids_entropy *e, uint64_t now)
 {
@@ -79,8 +84,38 @@ void xids_entropy_wipe(struct xids_entropy *e)
 
 void xids_entropy_forget(struct xids_entropy *e)
 {
+    struct xids_reseed_fresh fresh;
     blank(e);
     e->copies++;
+    /* An image that is being made must not hold what lies in the page, nor may both live by it. */
+    (void)!xids_reseed_take(&e->reseed, &fresh);
+    xids_wipe(&fresh, sizeof(fresh));
+}
+
+/* ---- copies of memory ---- */
+
+void xids_entropy_reseed_page(struct xids_entropy *e, void *page)
+{
+    xids_reseed_init(&e->reseed, page);
+}
+
+bool xids_entropy_look(struct xids_entropy *e)
+{
+    struct xids_reseed_fresh fresh;
+    if (!xids_reseed_due(&e->reseed))
+        return false;
+    int rc = xids_reseed_take(&e->reseed, &fresh);
+    blank(e);
+    e->copies++;
+    /* Even without a seed the generation makes copies differ. */
+    xids_rng_mix(&e->rng, TAG_PAGE, &fresh, sizeof(fresh));
+    xids_wipe(&fresh, sizeof(fresh));
+    if (rc == 1) {
+        e->given = PAGE_BIT;
+        e->page_at = e->now;
+        settle(e);
+    }
+    return true;
 }
 
 uint32_t xids_entropy_copies(const struct xids_entropy *e)
@@ -109,6 +144,7 @@ static void pour(struct xids_entropy *e)
 void xids_entropy_local(struct xids_entropy *e, const void *data, size_t len, unsigned int bits, uint64_t now)
 {
     at(e, now);
+    (void)xids_entropy_look(e);
     xids_rng_mix(&e->pool, TAG_LOCAL, data, len);
     e->gathered = true;
     e->pool_bits = (uint16_t)(e->pool_bits + (bits < XIDS_ENTROPY_FULL_BITS ? bits : XIDS_ENTROPY_FULL_BITS));
@@ -129,6 +165,7 @@ void xids_entropy_discredit(struct xids_entropy *e)
 
 void xids_entropy_salt(struct xids_entropy *e, const void *data, size_t len)
 {
+    (void)xids_entropy_look(e);
     xids_rng_mix(&e->rng, TAG_SALT, data, len);
 }
 
@@ -137,6 +174,9 @@ void xids_entropy_host(struct xids_entropy *e, unsigned int server, bool asked, 
     if (server >= XIDS_ENTROPY_SERVERS)
         return;
     at(e, now);
+    /* What came before the copy, every copy has. */
+    if (xids_entropy_look(e))
+        return;
     /* Nothing has been given out of it yet: what little there is of local bytes is worth the most now. */
     if (e->grade == XIDS_RANDOMD_GRADE_NONE && e->gathered)
         pour(e);
@@ -151,6 +191,7 @@ void xids_entropy_session(struct xids_entropy *e, unsigned int server, uint64_t 
     uint8_t name[8];
     if (server >= XIDS_ENTROPY_SERVERS)
         return;
+    (void)xids_entropy_look(e);
     put64(name, epoch);
     xids_rng_mix(&e->rng, tag_of(TAG_EPOCH, server), name, sizeof(name));
 }
@@ -179,7 +220,7 @@ void xids_entropy_doubt(struct xids_entropy *e, unsigned int server, uint64_t no
     at(e, now);
     /* Who says so again and again must not keep the others' bytes from counting. */
     if (e->doubted_at == UINT64_MAX || e->now - e->doubted_at >= DOUBT_AGAIN) {
-        e->expected |= e->given | bit_of(server);
+        e->expected |= (uint8_t)((e->given & (uint8_t)~PAGE_BIT) | bit_of(server));
         e->patience = e->now + DOUBT_PATIENCE;
         e->doubted_at = e->now;
     }
@@ -192,6 +233,7 @@ void xids_entropy_doubt(struct xids_entropy *e, unsigned int server, uint64_t no
 void xids_entropy_tick(struct xids_entropy *e, uint64_t now)
 {
     at(e, now);
+    (void)xids_entropy_look(e);
     settle(e);
 }
 
@@ -203,20 +245,27 @@ uint64_t xids_entropy_deadline(const struct xids_entropy *e)
 
 /* ---- output ---- */
 
-/* All output goes through here. */
+/*
+ * All output goes through here. A copy that is made before the second look, all copies find there, and what they had
+ * made is not given out.
+ */
 int xids_entropy_random(struct xids_entropy *e, void *out, size_t len)
 {
-    if (e->grade == XIDS_RANDOMD_GRADE_NONE) {
-        __builtin_memset(out, 0, len);
-        return -XEN_EAGAIN;
+    for (unsigned int i = 0; i < COPIES_AT_ONCE; i++) {
+        (void)xids_entropy_look(e);
+        if (e->grade == XIDS_RANDOMD_GRADE_NONE)
+            break;
+        xids_rng_fill(&e->rng, out, len);
+        if (!xids_reseed_due(&e->reseed))
+            return 0;
     }
-    xids_rng_fill(&e->rng, out, len);
-    return 0;
+    xids_wipe(out, len);
+    return -XEN_EAGAIN;
 }
 
 enum xids_randomd_grade xids_entropy_grade(const struct xids_entropy *e)
 {
-    return e->grade;
+    return xids_reseed_due(&e->reseed) ? XIDS_RANDOMD_GRADE_NONE : e->grade;
 }
 
 static uint64_t since(uint64_t then, uint64_t now)
@@ -239,9 +288,12 @@ uint64_t xids_entropy_local_age(const struct xids_entropy *e, uint64_t now)
 uint64_t xids_entropy_age(const struct xids_entropy *e, uint64_t now)
 {
     uint64_t age = UINT64_MAX;
-    if (e->grade == XIDS_RANDOMD_GRADE_LOCAL)
+    enum xids_randomd_grade grade = xids_entropy_grade(e);
+    if (grade == XIDS_RANDOMD_GRADE_LOCAL)
         return xids_entropy_local_age(e, now);
-    for (unsigned int i = 0; e->grade == XIDS_RANDOMD_GRADE_HOST && i < XIDS_ENTROPY_SERVERS; i++) {
+    if (grade == XIDS_RANDOMD_GRADE_HOST && (e->given & PAGE_BIT) != 0)
+        age = since(e->page_at, now);
+    for (unsigned int i = 0; grade == XIDS_RANDOMD_GRADE_HOST && i < XIDS_ENTROPY_SERVERS; i++) {
         uint64_t one = xids_entropy_server_age(e, i, now);
         age = one < age ? one : age;
     }

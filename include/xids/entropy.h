@@ -22,6 +22,7 @@
 #define XIDS_ENTROPY_H
 
 #include <xids/base.h>
+#include <xids/reseed.h>
 #include <xids/rng.h>
 
 XIDS_BEGIN_DECLS
@@ -46,13 +47,15 @@ struct xids_entropy {
     struct xids_rng pool; /* local sources, until they are enough to be worth a new key */
     struct xids_entropy_config config;
     uint64_t now;
+    struct xids_reseed reseed;
     uint64_t host_at[XIDS_ENTROPY_SERVERS]; /* when a server's bytes came last */
+    uint64_t page_at;                       /* when the reseed page's did */
     uint64_t local_at;
     uint64_t patience;   /* until then HOST waits for the servers that are expected */
     uint64_t doubted_at; /* UINT64_MAX: never */
     uint32_t copies, doubts;
     uint16_t pool_bits;
-    uint8_t given;    /* servers whose bytes came since the last forget or doubt, a bit each */
+    uint8_t given;    /* servers whose bytes came since the last forget or doubt, a bit each; and the page, one more */
     uint8_t expected; /* servers whose bytes are on their way */
     bool gathered;    /* there is something in the pool */
     bool local;       /* the local sources have been enough, since then */
@@ -140,6 +143,21 @@ uint64_t xids_entropy_deadline(const struct xids_entropy *e);
  * own: xids_randomd_client_forget does this too, xids_randomd_link does it by itself when its loop is suspended.
  */
 void xids_entropy_forget(struct xids_entropy *e);
+
+/*
+ * Uses page (XIDS_PAGE_SIZE bytes, at a multiple of it, for nothing else; it stays the caller's) as the reseed page
+ * (reseed.h) from now on; NULL: none. To be called before the page's frame is advertised, as xids_randomd_link does.
+ * Then every output is made after the last copying of memory that the host has told of, and so differs from all other
+ * copies'. What was handed out before the copy was copied too: use values that must be unique at once.
+ */
+void xids_entropy_reseed_page(struct xids_entropy *e, void *page);
+
+/*
+ * Looks whether the host has told of a copy, and if so forgets everything and begins with what the host left: grade
+ * HOST, or NONE when there was nothing to rely on. All calls with output or input look by themselves, but
+ * xids_entropy_grade only says NONE meanwhile. True: it was so.
+ */
+bool xids_entropy_look(struct xids_entropy *e);
 
 /*
  * How often the key was forgotten, and doubted. Who gives bytes compares: after the first all that was received before

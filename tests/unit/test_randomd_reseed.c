@@ -7,6 +7,7 @@
 #include "tests/unit/suite.h"
 
 #include <string.h>
+#include <xids/entropy.h>
 #include <xids/reseed.h>
 
 static _Alignas(4096) uint8_t page[XIDS_PAGE_SIZE];
@@ -249,6 +250,74 @@ START_TEST(a_host_that_is_stopped_at_any_access_leaves_a_whole_seed_or_none)
 }
 END_TEST
 
+/* ---- the host writes at any moment while an output is made ---- */
+
+static struct {
+    unsigned int at;
+    uint8_t number;
+    bool written;
+} copy;
+
+static void host_copies(void *ctx, const struct hook_access *access)
+{
+    (void)ctx;
+    if (access->nth != copy.at)
+        return;
+    ck_assert_int_eq(write_number(copy.number), 0);
+    copy.written = true;
+}
+
+/*
+ * An output in a copy that begins before access at, told by the host's nth writing, or in none. True: it was made
+ * before the copy, which the next output heeds.
+ */
+static bool output(uint8_t out[2][32], enum hook_memory memory, unsigned int at, uint8_t number, unsigned int *accesses)
+{
+    const struct xids_entropy_config config = {.nonce = "n"};
+    static const uint8_t seed[48] = {1};
+    struct xids_entropy e;
+    memset(page, 0, sizeof(page));
+    xids_entropy_init(&e, &config, 0);
+    xids_entropy_reseed_page(&e, page);
+    xids_entropy_host(&e, 0, false, seed, 0);
+    hook_watch(page, sizeof(page));
+    copy.at = at;
+    copy.number = number;
+    copy.written = false;
+    hook_begin(memory, host_copies, NULL);
+    ck_assert_int_eq(xids_entropy_random(&e, out[0], 32), 0);
+    *accesses = hook_end();
+    bool late = xids_reseed_due(&e.reseed);
+    ck_assert_int_eq(xids_entropy_random(&e, out[1], 32), 0);
+    ck_assert_int_eq(xids_entropy_copies(&e), copy.written ? 1 : 0);
+    xids_entropy_wipe(&e);
+    return late;
+}
+
+START_TEST(an_output_is_never_that_of_before_the_copy)
+{
+    enum hook_memory memory = (enum hook_memory)_i;
+    uint8_t was[2][32], one[2][32], other[2][32];
+    unsigned int accesses, most, late = 0;
+    ck_assert(!output(was, memory, UINT32_MAX, 1, &most));
+    for (unsigned int at = 0; at < most; at++) {
+        bool missed = output(one, memory, at, 1, &accesses);
+        ck_assert(output(other, memory, at, 2, &accesses) == missed);
+        late += missed;
+        /* What is made from the next look on is the copy's own, in any case. */
+        ck_assert_mem_ne(one[1], was[1], 32);
+        ck_assert_mem_ne(one[1], other[1], 32);
+        if (missed)
+            continue;
+        ck_assert_mem_ne(one[0], was[0], 32);
+        ck_assert_mem_ne(one[0], other[0], 32);
+    }
+    /* Only the very last load, if it reads an old word, can miss it. */
+    ck_assert_uint_le(late, memory == HOOK_EARLY_INDEX ? 1 : 0);
+    ck_assert_uint_ge(most, 10);
+}
+END_TEST
+
 static void failed(const char *what)
 {
     ck_abort_msg("%s", what);
@@ -268,6 +337,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_page_without_the_magic_is_left_alone);
     tcase_add_loop_test(t, a_host_that_writes_at_any_access_of_the_guest_never_gives_half_a_seed, 0, HOOK_MEMORIES);
     tcase_add_loop_test(t, a_host_that_is_stopped_at_any_access_leaves_a_whole_seed_or_none, 0, HOOK_MEMORIES);
+    tcase_add_loop_test(t, an_output_is_never_that_of_before_the_copy, 0, HOOK_MEMORIES);
     suite_add_tcase(s, t);
     return s;
 }
