@@ -215,6 +215,7 @@ static void hello(struct xids_randomd_session *s, struct xids_randomd_io *io, co
     /* The first HELLO goes on in the epoch of the boot seed; a later one means that the old generator is not to be
      * used. */
     uint64_t keep = s->open ? 0 : s->epoch;
+    io->cost += XIDS_RANDOMD_COST_HELLO;
     rename_guest(s, body + 8, 48);
     if (s->open)
         blank(s);
@@ -251,6 +252,11 @@ static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, cons
         err(s, io, h->id, XIDS_RANDOMD_CODE_LENGTH, 0);
         return;
     }
+    if (io->busy_ms != 0) {
+        err(s, io, h->id, XIDS_RANDOMD_CODE_BUSY, io->busy_ms);
+        s->stats.busy++;
+        return;
+    }
     if (s->epoch == 0) {
         rc = begin_epoch(s, now);
         if (rc == 0) {
@@ -272,6 +278,7 @@ static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, cons
     s->sent += XIDS_RANDOMD_HEADER + len;
     s->made += len;
     s->stats.bytes += len;
+    io->cost += len;
     answered(s);
 }
 
@@ -348,6 +355,7 @@ static bool may_answer(const struct xids_randomd_session *s, struct xids_randomd
 int xids_randomd_session_step(struct xids_randomd_session *s, struct xids_randomd_io *io, uint64_t now)
 {
     io->in_used = io->out_len = io->wait = 0;
+    io->cost = 0;
     s->started = true;
     while (s->error == 0) {
         if (s->bye) {
@@ -367,11 +375,17 @@ int xids_randomd_session_step(struct xids_randomd_session *s, struct xids_random
             }
             say_epoch(s, io);
         }
+        /* The rest waits where it is. */
+        if (io->limit != 0 && io->cost >= io->limit)
+            break;
         if (!take(s, io))
             break;
         struct randomd_header h = get_header(s->part);
+        if (io->busy_ms != 0 && h.type == XIDS_RANDOMD_HELLO)
+            break;
         if (!may_answer(s, io, answer_room(s, &h)))
             break;
+        io->cost += XIDS_RANDOMD_COST_REQUEST;
         if (h.type == XIDS_RANDOMD_HELLO)
             hello(s, io, &h, now);
         else if (h.type == XIDS_RANDOMD_GET)

@@ -83,11 +83,23 @@ static int session_round(struct xids_randomd_session *s, struct xids_vchan *ch, 
 
 int xids_randomd_session_serve(struct xids_randomd_session *s, struct xids_vchan *ch, uint64_t now)
 {
+    struct xids_randomd_share all = {.limit = UINT32_MAX};
+    return xids_randomd_session_serve_share(s, ch, &all, now);
+}
+
+int xids_randomd_session_serve_share(struct xids_randomd_session *s, struct xids_vchan *ch,
+                                     struct xids_randomd_share *share, uint64_t now)
+{
     uint8_t in[LEFT], out[RIGHT];
-    struct xids_randomd_io io = {.out = out};
+    struct xids_randomd_io io = {.out = out, .busy_ms = share->busy_ms};
     int rc = 1;
-    for (unsigned int i = 0; i < XIDS_RANDOMD_ROUNDS && rc == 1; i++) {
+    share->cost = 0;
+    for (unsigned int i = 0; i < XIDS_RANDOMD_ROUNDS && rc == 1 && share->cost < share->limit; i++) {
+        io.limit = share->limit - share->cost;
+        io.cost = 0;
         rc = session_round(s, ch, &io, in, now);
+        /* A look that finds nothing is work, too. */
+        share->cost += io.cost > XIDS_RANDOMD_COST_REQUEST ? io.cost : XIDS_RANDOMD_COST_REQUEST;
         if (rc < 0 || io.in_used > 0 || io.out_len > 0) {
             rc = rc < 0 ? rc : 1;
             continue;

@@ -37,6 +37,13 @@ XIDS_BEGIN_DECLS
 #define XIDS_RANDOMD_RIGHT_ORDER 11u
 #define XIDS_RANDOMD_RETRY_MAX_MS 60000u
 
+/*
+ * What the work that a request makes costs the server, in bytes of output that take as long, besides the bytes that are
+ * given out: what a guest's share is counted in.
+ */
+#define XIDS_RANDOMD_COST_REQUEST 64u /* any answer, and each look at a guest's ring */
+#define XIDS_RANDOMD_COST_HELLO 8192u /* hashes, and fresh bytes from the source */
+
 /* What a client asks for at a time in a long pull: two answers of this size fill the 2 KiB ring. */
 #define XIDS_RANDOMD_CHUNK 1008u
 
@@ -76,6 +83,9 @@ enum xids_randomd_reason {
  * offers it again. out: where the engine may write, out_room bytes; it writes out_len, always whole messages.
  * unread (server): bytes given before that the peer has not consumed yet. out holds secrets: send, then wipe it.
  * wait is set to how many bytes the peer must consume before the engine can go on; 0: it waits for input, or time.
+ * limit (server): once the answers have cost so much, no further request is taken; 0: no limit. cost is set to what
+ * they did cost, which exceeds the limit by at most one request. busy_ms (server): when not 0, the guest is over its
+ * share: GETs are answered by BUSY with this time, and a HELLO waits.
  */
 struct xids_randomd_io {
     const uint8_t *in;
@@ -86,6 +96,9 @@ struct xids_randomd_io {
     size_t out_len;
     size_t unread;
     size_t wait;
+    uint32_t limit;
+    uint32_t cost;
+    uint32_t busy_ms;
 };
 
 /* ---- the server's end ---- */
@@ -107,6 +120,7 @@ struct xids_randomd_session_config {
 
 struct xids_randomd_session_stats {
     uint64_t hellos, gets, bytes, errors, reseeds;
+    uint64_t busy; /* of the errors: over the guest's share */
 };
 
 size_t xids_randomd_session_size(void);

@@ -30,6 +30,18 @@ int xids_randomd_session_offer(struct xids_randomd_session *s, struct xids_vchan
  */
 int xids_randomd_session_serve(struct xids_randomd_session *s, struct xids_vchan *ch, uint64_t now) XIDS_MUST_CHECK;
 
+/* What one call may cost, and did. */
+struct xids_randomd_share {
+    uint32_t limit;   /* as in struct xids_randomd_io, at least 1 */
+    uint32_t busy_ms; /* as there */
+    uint32_t cost; /* set: at most the limit and one request; each look at the ring costs XIDS_RANDOMD_COST_REQUEST */
+};
+
+/* The same, but only as far as the share goes. When it is used up, 1 is returned and the guest is asked for no event.
+ */
+int xids_randomd_session_serve_share(struct xids_randomd_session *s, struct xids_vchan *ch,
+                                     struct xids_randomd_share *share, uint64_t now) XIDS_MUST_CHECK;
+
 /*
  * The client's counterpart, with the same results, and -XEN_EPERM: no version in common. To be called also after
  * xids_randomd_client_pull and at xids_randomd_client_deadline. After an error say xids_randomd_client_disconnected and

@@ -487,6 +487,92 @@ END_TEST
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
+/* ---- shares ---- */
+
+static struct xids_randomd_io io_of(struct fixture *f, const void *in, size_t len)
+{
+    return (struct xids_randomd_io){.in = in, .in_len = len, .out = f->out, .out_room = sizeof(f->out)};
+}
+
+START_TEST(what_is_done_has_its_cost)
+{
+    struct fixture f;
+    uint8_t m[HELLO_LEN];
+    begin(&f);
+    struct xids_randomd_io io = io_of(&f, m, make_hello(m, 1, 0x40, 0xa0));
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.cost, XIDS_RANDOMD_COST_REQUEST + XIDS_RANDOMD_COST_HELLO);
+    io = io_of(&f, m, make_get(m, 2, 1000));
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.cost, XIDS_RANDOMD_COST_REQUEST + 1000);
+    io = io_of(&f, m, make_get(m, 3, 1025));
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.cost, XIDS_RANDOMD_COST_REQUEST);
+    io = io_of(&f, m, 0);
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.cost, 0);
+    end(&f);
+}
+END_TEST
+
+START_TEST(requests_beyond_the_limit_wait_where_they_are)
+{
+    struct fixture f;
+    uint8_t m[2 * GET_LEN];
+    begin(&f);
+    hello(&f);
+    make_get(m + make_get(m, 2, 100), 3, 100);
+    struct xids_randomd_io io = io_of(&f, m, sizeof(m));
+    io.limit = 100 + XIDS_RANDOMD_COST_REQUEST;
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.in_used, GET_LEN);
+    ck_assert_uint_eq(io.out_len, 116);
+    ck_assert_uint_eq(io.cost, io.limit);
+    ck_assert_uint_eq(io.wait, 0);
+    io = io_of(&f, m + GET_LEN, GET_LEN);
+    io.limit = 1;
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    assert_data(f.out, 3, xids_randomd_session_epoch(f.s), 100);
+    end(&f);
+}
+END_TEST
+
+START_TEST(over_its_share_a_guest_hears_when_to_come_again)
+{
+    struct fixture f;
+    uint8_t m[GET_LEN];
+    struct xids_randomd_session_stats stats;
+    begin(&f);
+    hello(&f);
+    struct xids_randomd_io io = io_of(&f, m, make_get(m, 2, 100));
+    io.busy_ms = 1234;
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.out_len, ERR_LEN);
+    assert_err(f.out, 2, XIDS_RANDOMD_CODE_BUSY, 1234);
+    xids_randomd_session_stats(f.s, &stats);
+    ck_assert_uint_eq(stats.busy, 1);
+    ck_assert_uint_eq(stats.bytes, 0);
+    ck_assert_int_eq(ask(&f, 3, 100), 0);
+    assert_data(f.out, 3, xids_randomd_session_epoch(f.s), 100);
+    end(&f);
+}
+END_TEST
+
+START_TEST(over_its_share_a_guests_hello_waits)
+{
+    struct fixture f;
+    uint8_t m[HELLO_LEN];
+    begin(&f);
+    struct xids_randomd_io io = io_of(&f, m, make_hello(m, 1, 0x40, 0xa0));
+    io.busy_ms = 1234;
+    ck_assert_int_eq(xids_randomd_session_step(f.s, &io, f.now), 0);
+    ck_assert_uint_eq(io.out_len, 0);
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    ck_assert_uint_eq(f.out_len, WELCOME_LEN);
+    end(&f);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *s = suite_create("randomd_session");
@@ -521,6 +607,12 @@ Suite *xids_suite(void)
     tcase_add_test(t, no_more_than_two_answers_lie_unread);
     tcase_add_test(t, an_answer_waits_for_room_and_is_never_cut);
     tcase_add_test(t, nothing_is_read_while_an_answer_waits);
+    suite_add_tcase(s, t);
+    t = tcase_create("shares");
+    tcase_add_test(t, what_is_done_has_its_cost);
+    tcase_add_test(t, requests_beyond_the_limit_wait_where_they_are);
+    tcase_add_test(t, over_its_share_a_guest_hears_when_to_come_again);
+    tcase_add_test(t, over_its_share_a_guests_hello_waits);
     suite_add_tcase(s, t);
     return s;
 }
