@@ -33,13 +33,19 @@ static const struct setting settings[] = {
     {"max-guests", NUMBER, true, IN(max_guests), 1, MAX_GUESTS, 1},
     {"reseed-seconds", LARGE, true, IN(reseed_ns), 1, 60, SECOND},
     {"reseed-bytes", LARGE, true, IN(reseed_bytes), 1, 1u << 20, 1},
+    {"rate", LARGE, true, IN(rate), RATE_MIN, XIDS_FAIR_MAX, 1},
+    {"burst", LARGE, true, IN(burst), BURST_MIN, XIDS_FAIR_MAX, 1},
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
 void config_defaults(struct config *c)
 {
-    *c = (struct config){.log_level = SAY_INFO, .control = DEFAULT_CONTROL, .max_guests = MAX_GUESTS};
+    *c = (struct config){.log_level = SAY_INFO,
+                         .control = DEFAULT_CONTROL,
+                         .max_guests = MAX_GUESTS,
+                         .rate = RATE_DEFAULT,
+                         .burst = BURST_DEFAULT};
 }
 
 static bool number(uint64_t *to, const char *text, uint64_t low, uint64_t high)

@@ -8,6 +8,8 @@
 #include <xids/randomd_vchan.h>
 #include <xids/xs.h>
 
+#include "randomd/fair.h"
+
 /* ---- bounds: what guests and local users can cost us ---- */
 
 #define MAX_GUESTS 32000u      /* channels at once; a setting can lower it */
@@ -19,7 +21,17 @@
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
 #define LOG_PERIOD_MS 10000u
-#define EVENTS_AT_ONCE 256u    /* events in one turn of the loop: guests can send them without end */
+#define EVENTS_AT_ONCE 256u   /* events between two turns of guests: they can be sent without end */
+#define COST_AT_ONCE 65536u   /* what guests are given in one turn of the loop; see XIDS_RANDOMD_COST_* */
+#define COST_UNSEEN 4096u     /* and between two looks for events, so that who comes new waits no longer */
+#define COST_EVENT 1024u      /* what an event of a guest's costs it */
+#define COST_OPENING 16384u   /* what a new channel is given: its first HELLO and 48 bytes are free */
+#define BUSY_AFTER_MS 1000u   /* who will be held for longer is told so */
+#define BUSY_TRIES 4u         /* and we try no oftener to tell it, in one holding */
+#define RATE_DEFAULT 1048576u /* of a guest's share, in bytes a second */
+#define RATE_MIN 1024u
+#define BURST_DEFAULT 4194304u /* that it may use at once */
+#define BURST_MIN 16384u
 #define CONTROL_CLIENTS 8u     /* connections to the control socket */
 #define CONTROL_LINE 64u       /* bytes of a request there */
 #define CONTROL_IDLE_MS 5000u  /* until it is dropped */
@@ -90,15 +102,17 @@ struct guest {
     unsigned int channels;                    /* made so far */
     struct xids_randomd_session_stats before; /* of its earlier channels */
     bool waiting;                             /* for reoffer_at: it has no channel */
-    bool busy;                                /* in the queue of those with more to do */
+    struct xids_fair_guest share;             /* of the daemon's work */
+    bool event;                               /* taken, and its port still masked */
+    uint8_t busy_tries;                       /* to tell it that it is held */
     bool made_device;                         /* ~/device was missing: it is ours to remove */
-    struct guest *next_busy;
-    struct guest *next; /* of all */
+    struct guest *next;                       /* of all */
 };
 
 struct counters {
     uint64_t events, scans, offers, channels_closed, violations, offer_failures, exhausted, store_reconnects;
-    uint64_t hellos, gets, bytes, errors; /* of sessions that have ended */
+    uint64_t hellos, gets, bytes, errors, busy; /* of sessions that have ended */
+    uint64_t events_held;                       /* events that were left masked: their guest was over its share */
 };
 
 struct config {
@@ -106,6 +120,7 @@ struct config {
     char control[108];
     unsigned int max_guests;
     uint64_t reseed_ns, reseed_bytes;
+    uint64_t rate, burst; /* of each guest's share */
 };
 
 struct control;
@@ -128,7 +143,7 @@ struct daemon {
     struct guest *by_port[MAX_PORTS];
     unsigned int guest_count;
     unsigned int waiting; /* guests that wait for a channel */
-    struct guest *busy, **busy_end;
+    struct xids_fair fair;
     struct counters count;
     domid_t domid;
     bool made_backend; /* /local/domain/S/backend was missing: it is ours to remove */
@@ -166,14 +181,23 @@ void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats
 
 /* ---- serve.c ---- */
 
-/* A turn for one guest; who has more to do is queued for another. */
+void serve_begin(struct daemon *d);
+/* The settings have changed. */
+void serve_settings(struct daemon *d);
+/* A guest comes, and goes. */
+void serve_join(struct daemon *d, struct guest *g);
+void serve_forget(struct daemon *d, struct guest *g);
+/* The guest has a new channel, or has lost the one it had. */
+void serve_opened(struct daemon *d, struct guest *g);
+void serve_closed(struct daemon *d, struct guest *g);
+/* The guest's session has something to say, not because of the guest. */
 void serve_guest(struct daemon *d, struct guest *g);
-/* Takes all pending ports and serves their guests. */
-void serve_events(struct daemon *d);
-/* One turn for each guest that has more to do. False when none is left. */
-bool serve_busy(struct daemon *d);
-/* The guest is about to go. */
-void serve_forget(struct daemon *d, const struct guest *g);
+/* Takes pending ports and serves guests, those first that sleep most; some of them when there are many. */
+void serve_turn(struct daemon *d);
+/* Whether there are others to be served yet, at once. */
+bool serve_waiting(const struct daemon *d);
+/* When guests are to be served that are held now (ns), UINT64_MAX: none is. */
+uint64_t serve_due(const struct daemon *d);
 
 /* ---- publish.c: the nodes of docs/spec/randomd.md, 2.1. 0 or a negative errno ---- */
 
@@ -239,5 +263,7 @@ void store_turn(struct daemon *d);
 /* After a call to the store: when there was no answer or the connection is gone, begins to look for a new one. */
 void store_check(struct daemon *d, int rc);
 void timer_rearm(struct daemon *d);
+/* Guests wait to be served: the loop is not to sleep. */
+void loop_again(struct daemon *d);
 
 #endif

@@ -52,12 +52,16 @@ static void refill(const struct xids_fair *f, struct xids_fair_guest *g, uint64_
 {
     /* A clock that went back gives nothing, and takes nothing. */
     uint64_t passed = now > g->counted_at ? now - g->counted_at : 0;
-    uint64_t lacking = (uint64_t)((int64_t)(f->burst * NANO) - g->credit);
+    int64_t full = (int64_t)(f->burst * NANO);
+    /* The burst may have been made smaller. */
+    if (g->credit > full)
+        g->credit = full;
+    uint64_t lacking = (uint64_t)(full - g->credit);
     if (f->rate == 0)
         return;
     /* Compared before it is multiplied: the clock may have jumped by years. */
     if (passed > lacking / f->rate)
-        g->credit = (int64_t)(f->burst * NANO);
+        g->credit = full;
     else
         g->credit += (int64_t)(passed * f->rate);
     g->counted_at += passed;
@@ -110,11 +114,16 @@ static void hold(struct xids_fair *f, struct xids_fair_guest *g, uint64_t now)
 
 /* ---- the interface ---- */
 
+void xids_fair_set(struct xids_fair *f, uint64_t rate, uint64_t burst)
+{
+    f->rate = rate < XIDS_FAIR_MAX ? rate : XIDS_FAIR_MAX;
+    f->burst = burst < XIDS_FAIR_MAX ? burst : XIDS_FAIR_MAX;
+}
+
 void xids_fair_init(struct xids_fair *f, uint64_t rate, uint64_t burst, uint64_t now)
 {
     __builtin_memset(f, 0, sizeof(*f));
-    f->rate = rate < XIDS_FAIR_MAX ? rate : XIDS_FAIR_MAX;
-    f->burst = burst < XIDS_FAIR_MAX ? burst : XIDS_FAIR_MAX;
+    xids_fair_set(f, rate, burst);
     f->fresh.end = &f->fresh.first;
     f->rounds.end = &f->rounds.first;
     f->tick = now >> TICK_BITS;

@@ -61,6 +61,9 @@ struct xids_fair {
 /* rate in bytes a second, 0: no limit; burst in bytes, at least 1; both at most XIDS_FAIR_MAX. f must stay in place. */
 void xids_fair_init(struct xids_fair *f, uint64_t rate, uint64_t burst, uint64_t now);
 
+/* Other numbers from now on. Who is held stays so until the time it was to come back. */
+void xids_fair_set(struct xids_fair *f, uint64_t rate, uint64_t burst);
+
 /* A guest comes, with a full bucket; it goes. g must stay in place in between. */
 void xids_fair_join(struct xids_fair *f, struct xids_fair_guest *g, uint64_t now);
 void xids_fair_leave(struct xids_fair *f, struct xids_fair_guest *g);

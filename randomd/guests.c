@@ -26,6 +26,7 @@ static void add_stats(struct xids_randomd_session_stats *to, const struct guest 
     to->gets += now.gets;
     to->bytes += now.bytes;
     to->errors += now.errors;
+    to->busy += now.busy;
     to->reseeds += now.reseeds;
 }
 
@@ -40,6 +41,7 @@ static void close_channel(struct daemon *d, struct guest *g)
     add_stats(&g->before, g);
     if (g->ch != NULL) {
         d->by_port[g->port] = NULL;
+        serve_closed(d, g);
         xids_vchan_fini(g->ch);
         secret_put(g->ch, xids_vchan_size());
         d->count.channels_closed++;
@@ -85,6 +87,7 @@ static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
     g->offered_at = now;
     g->channels++;
     d->by_port[g->port] = g;
+    serve_opened(d, g);
     d->count.offers++;
     return 0;
 }
@@ -180,6 +183,7 @@ static void add_guest(struct daemon *d, domid_t domid)
     g->next = d->guests;
     d->guests = d->by_domid[domid] = g;
     d->guest_count++;
+    serve_join(d, g);
     offer(d, g, now_ns());
 }
 
@@ -196,6 +200,7 @@ static void drop_guest(struct daemon *d, struct guest *g, bool gone)
     d->count.gets += all.gets;
     d->count.bytes += all.bytes;
     d->count.errors += all.errors;
+    d->count.busy += all.busy;
     serve_forget(d, g);
     stop_waiting(d, g);
     struct guest **at = &d->guests;
@@ -303,8 +308,7 @@ int guest_renew(struct daemon *d, struct guest *g, enum xids_randomd_reason reas
     if (g->ch == NULL)
         return -XEN_ENOENT;
     int rc = xids_randomd_session_renew(g->session, reason, now_ns());
-    if (!g->busy)
-        serve_guest(d, g);
+    serve_guest(d, g);
     return rc;
 }
 

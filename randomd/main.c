@@ -29,7 +29,8 @@ static void store_back(struct daemon *d);
 static void on_idle(uv_idle_t *h)
 {
     struct daemon *d = h->data;
-    if (!serve_busy(d))
+    serve_turn(d);
+    if (!serve_waiting(d))
         uv_idle_stop(h);
     turn_end(d);
 }
@@ -39,7 +40,7 @@ static void on_event(uv_poll_t *h, int status, int events)
     struct daemon *d = h->data;
     (void)events;
     if (status == 0)
-        serve_events(d);
+        serve_turn(d);
     turn_end(d);
 }
 
@@ -140,12 +141,15 @@ static void on_timer(uv_timer_t *h)
         log_line(SAY_INFO, "the kernel's generator is ready");
         guests_ready(d);
     }
+    serve_turn(d);
     turn_end(d);
 }
 
 void timer_rearm(struct daemon *d)
 {
-    uint64_t due = guests_due(d), now = now_ns();
+    uint64_t due = guests_due(d), held = serve_due(d), now = now_ns();
+    if (held < due)
+        due = held;
     uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due <= now ? 1 : (due - now) / MS + 1;
     if (d->rescan && !d->store_lost)
         ms = 1;
@@ -159,14 +163,20 @@ void timer_rearm(struct daemon *d)
         uv_timer_start(&d->timer, on_timer, ms, 0);
 }
 
+void loop_again(struct daemon *d)
+{
+    if (!d->stopping && !uv_is_active((uv_handle_t *)&d->idle))
+        uv_idle_start(&d->idle, on_idle);
+}
+
 void turn_end(struct daemon *d)
 {
     if (d->stopping)
         return;
     store_turn(d);
     timer_rearm(d);
-    if (d->busy != NULL && !uv_is_active((uv_handle_t *)&d->idle))
-        uv_idle_start(&d->idle, on_idle);
+    if (serve_waiting(d))
+        loop_again(d);
 }
 
 int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused)
@@ -178,6 +188,7 @@ int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused
     }
     *changed = config_change(&d->config, &next, refused);
     log_set_level(d->config.log_level);
+    serve_settings(d);
     log_line(SAY_INFO, "settings read again: %u changed", *changed);
     return 0;
 }
@@ -332,7 +343,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     secret_process();
-    d.busy_end = &d.busy;
+    serve_begin(&d);
     int rc = uv_loop_init(&d.loop);
     if (rc < 0) {
         log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));

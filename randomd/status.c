@@ -65,9 +65,14 @@ static void add_counters(struct json_object *to, struct daemon *d)
         c.gets += s.gets;
         c.bytes += s.bytes;
         c.errors += s.errors;
+        c.busy += s.busy;
     }
     add_number(counters, "draws", master_draws(d->master));
     add_number(counters, "events", c.events);
+    add_number(counters, "events-held", c.events_held);
+    add_number(counters, "holds", d->fair.holds);
+    add_number(counters, "guests-held", d->fair.held);
+    add_number(counters, "busy", c.busy);
     add_number(counters, "scans", c.scans);
     add_number(counters, "offers", c.offers);
     add_number(counters, "offer-failures", c.offer_failures);

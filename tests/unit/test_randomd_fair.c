@@ -102,6 +102,18 @@ START_TEST(a_clock_that_goes_back_gives_and_takes_nothing)
 }
 END_TEST
 
+START_TEST(a_smaller_burst_holds_for_those_who_have_more)
+{
+    xids_fair_init(&f, 1000, 50000, 0);
+    struct xids_fair_guest *g = guests(1, 0);
+    xids_fair_set(&f, 2000, 5000);
+    ck_assert(!xids_fair_charge(&f, g, 4999, 0));
+    ck_assert(!xids_fair_charge(&f, g, 2000, S));
+    ck_assert(xids_fair_charge(&f, g, 1, S));
+    free(g);
+}
+END_TEST
+
 START_TEST(without_a_rate_nobody_is_held)
 {
     uint32_t allowed;
@@ -473,6 +485,7 @@ Suite *xids_suite(void)
     tcase_add_test(bucket, a_bucket_holds_no_more_than_the_burst);
     tcase_add_test(bucket, largest_rate_and_burst_do_not_overflow);
     tcase_add_test(bucket, a_clock_that_goes_back_gives_and_takes_nothing);
+    tcase_add_test(bucket, a_smaller_burst_holds_for_those_who_have_more);
     tcase_add_test(bucket, without_a_rate_nobody_is_held);
     tcase_add_test(held, who_is_held_comes_back_when_its_bucket_has_refilled);
     tcase_add_test(held, who_is_held_is_neither_served_nor_charged);
