@@ -136,8 +136,11 @@ static int destroy(struct xids_sim_conn *c, domid_t domid)
 
 static int pause_domain(struct xids_sim_conn *c, domid_t domid, bool pausing)
 {
+    struct xids_hv_domain info = {.flags = 0};
     int rc = pausing ? xids_hv_domain_pause(hv_of(c), domid) : xids_hv_domain_unpause(hv_of(c), domid);
-    if (rc == 0 && domid != 0)
+    if (rc == 0)
+        rc = xids_hv_domain_info(hv_of(c), &info, domid);
+    if (rc == 0 && domid != 0 && pausing == ((info.flags & XIDS_HV_PAUSED) != 0))
         (void)xids_sim_processes_signal(c->daemon, domid, pausing ? SIGSTOP : SIGCONT);
     return rc;
 }

@@ -48,7 +48,10 @@ uint64_t xids_model_random(struct xids_model *m);
  */
 struct xids_platform *xids_model_domain_create(struct xids_model *m, domid_t domid);
 
-/* -XEN_ESRCH: no such domain. Paused: its tasks do not run and its wait does not return. crash: it has shut down. */
+/*
+ * -XEN_ESRCH: no such domain. Paused: its tasks do not run and its wait does not return; pauses are counted as in Xen,
+ * and unpausing what is not paused is -XEN_EINVAL. crash: it has shut down.
+ */
 int xids_model_domain_pause(struct xids_model *m, domid_t domid);
 int xids_model_domain_unpause(struct xids_model *m, domid_t domid);
 int xids_model_domain_crash(struct xids_model *m, domid_t domid);

@@ -36,7 +36,7 @@
 XIDS_BEGIN_DECLS
 
 /* Changes with every change of the block's layout. */
-#define XIDS_HV_VERSION 1u
+#define XIDS_HV_VERSION 2u
 
 /* The first grant reference that is given out to whoever does not ask for a certain one: those below are Xen's. */
 #define XIDS_HV_GRANT_FIRST 8u
@@ -146,6 +146,10 @@ struct xids_hv_domain {
  */
 XIDS_MUST_CHECK int xids_hv_domain_create(struct xids_hv *hv, domid_t domid, uint32_t flags, const uint8_t handle[16]);
 
+/*
+ * Pauses are counted: who unpauses takes back one. -XEN_EOVERFLOW: the 256th; -XEN_EINVAL: it is not paused;
+ * -XEN_ESRCH.
+ */
 int xids_hv_domain_pause(struct xids_hv *hv, domid_t domid);
 int xids_hv_domain_unpause(struct xids_hv *hv, domid_t domid);
 

@@ -64,6 +64,7 @@ struct hv_domain {
     uint32_t domid;
     uint32_t flags;
     uint32_t reason;
+    uint32_t pauses;                    /* not yet taken back */
     uint32_t port_chunks, grant_chunks; /* how many entries of its tables may be set */
     uint64_t incarnation;
     uint8_t handle[16];

@@ -2,6 +2,9 @@
 /* Domains and the owners in them: birth, life and death. */
 #include "platform/model/hv_block.h"
 
+/* How often a domain can be paused over, as in Xen. */
+#define HV_PAUSES_MAX 255u
+
 #include <xen/sched.h>
 
 uint32_t hv_domain_slot(struct xids_hv_block *b, uint32_t domid)
@@ -56,6 +59,7 @@ int xids_hv_domain_create(struct xids_hv *hv, domid_t domid, uint32_t flags, con
     __builtin_memset(d, 0, sizeof(*d));
     d->domid = id;
     d->flags = flags;
+    d->pauses = (flags & XIDS_HV_PAUSED) != 0 ? 1 : 0;
     d->incarnation = ++b->incarnation;
     if (handle)
         __builtin_memcpy(d->handle, handle, sizeof(d->handle));
@@ -76,28 +80,37 @@ static struct hv_domain *domain_lock(struct xids_hv *hv, domid_t domid)
     return hv_domain_at(hv->block, slot);
 }
 
-static int domain_flags(struct xids_hv *hv, domid_t domid, uint32_t clear, uint32_t set)
+int xids_hv_domain_pause(struct xids_hv *hv, domid_t domid)
 {
     struct hv_domain *d = domain_lock(hv, domid);
     if (!d)
         return -XEN_ESRCH;
-    d->flags = (d->flags & ~clear) | set;
+    if (d->pauses == HV_PAUSES_MAX)
+        return hv_unlock(hv, -XEN_EOVERFLOW);
+    d->pauses++;
+    d->flags |= XIDS_HV_PAUSED;
     return hv_unlock(hv, 0);
-}
-
-int xids_hv_domain_pause(struct xids_hv *hv, domid_t domid)
-{
-    return domain_flags(hv, domid, 0, XIDS_HV_PAUSED);
 }
 
 int xids_hv_domain_unpause(struct xids_hv *hv, domid_t domid)
 {
-    return domain_flags(hv, domid, XIDS_HV_PAUSED, 0);
+    struct hv_domain *d = domain_lock(hv, domid);
+    if (!d)
+        return -XEN_ESRCH;
+    if (d->pauses == 0)
+        return hv_unlock(hv, -XEN_EINVAL);
+    if (--d->pauses == 0)
+        d->flags &= ~(uint32_t)XIDS_HV_PAUSED;
+    return hv_unlock(hv, 0);
 }
 
 int xids_hv_domain_resume(struct xids_hv *hv, domid_t domid)
 {
-    return domain_flags(hv, domid, XIDS_HV_SHUTDOWN, 0);
+    struct hv_domain *d = domain_lock(hv, domid);
+    if (!d)
+        return -XEN_ESRCH;
+    d->flags &= ~(uint32_t)XIDS_HV_SHUTDOWN;
+    return hv_unlock(hv, 0);
 }
 
 int xids_hv_domain_shutdown(struct xids_hv *hv, domid_t domid, uint32_t reason)

@@ -331,15 +331,19 @@ struct xids_platform *xids_model_domain_create(struct xids_model *m, domid_t dom
 
 static int domain_paused(struct xids_model *m, domid_t domid, bool paused)
 {
+    struct xids_hv_domain info;
+    int ret = paused ? xids_hv_domain_pause(&m->hv, domid) : xids_hv_domain_unpause(&m->hv, domid);
+    if (ret == 0)
+        ret = xids_hv_domain_info(&m->hv, &info, domid);
+    if (ret < 0)
+        return ret;
     model_lock(m);
     struct model_domain *d = domain_find(m, domid);
     if (d)
-        d->paused = paused;
+        d->paused = (info.flags & XIDS_HV_PAUSED) != 0;
     pthread_cond_broadcast(&m->woken);
     model_unlock(m);
-    if (!d)
-        return -XEN_ESRCH;
-    return paused ? xids_hv_domain_pause(&m->hv, domid) : xids_hv_domain_unpause(&m->hv, domid);
+    return d ? 0 : -XEN_ESRCH;
 }
 
 int xids_model_domain_pause(struct xids_model *m, domid_t domid)

@@ -227,6 +227,36 @@ START_TEST(pause_and_unpause_show_in_the_flags)
 }
 END_TEST
 
+START_TEST(a_domain_runs_when_all_pauses_are_taken_back)
+{
+    struct xids_hv_domain info;
+    for (unsigned int i = 0; i < 255; i++)
+        ck_assert_int_eq(xids_hv_domain_pause(&m.hv, 5), 0);
+    ck_assert_int_eq(xids_hv_domain_pause(&m.hv, 5), -XEN_EOVERFLOW);
+    for (unsigned int i = 0; i < 255; i++) {
+        ck_assert_int_eq(xids_hv_domain_info(&m.hv, &info, 5), 0);
+        ck_assert_uint_eq(info.flags, XIDS_HV_PAUSED);
+        ck_assert_int_eq(xids_hv_domain_unpause(&m.hv, 5), 0);
+    }
+    ck_assert_int_eq(xids_hv_domain_info(&m.hv, &info, 5), 0);
+    ck_assert_uint_eq(info.flags, 0);
+    ck_assert_int_eq(xids_hv_domain_unpause(&m.hv, 5), -XEN_EINVAL);
+    ck_assert_int_eq(xids_hv_domain_unpause(&m.hv, 6), -XEN_ESRCH);
+}
+END_TEST
+
+/* Whoever makes it so has one pause to take back. */
+START_TEST(a_domain_that_is_made_paused_is_unpaused_once)
+{
+    struct xids_hv_domain info;
+    ck_assert_int_eq(xids_hv_domain_create(&m.hv, 7, XIDS_HV_PAUSED, NULL), 7);
+    ck_assert_int_eq(xids_hv_domain_unpause(&m.hv, 7), 0);
+    ck_assert_int_eq(xids_hv_domain_info(&m.hv, &info, 7), 0);
+    ck_assert_uint_eq(info.flags, 0);
+    ck_assert_int_eq(xids_hv_domain_destroy(&m.hv, 7), 0);
+}
+END_TEST
+
 START_TEST(the_first_shutdown_reason_stays)
 {
     struct xids_hv_domain info;
@@ -581,6 +611,8 @@ Suite *xids_suite(void)
     tcase_add_test(t, an_incarnation_never_comes_again);
     tcase_add_test(t, a_handle_is_kept_and_can_be_changed);
     tcase_add_test(t, pause_and_unpause_show_in_the_flags);
+    tcase_add_test(t, a_domain_runs_when_all_pauses_are_taken_back);
+    tcase_add_test(t, a_domain_that_is_made_paused_is_unpaused_once);
     tcase_add_test(t, the_first_shutdown_reason_stays);
     tcase_add_test(t, resume_takes_a_shutdown_back);
     tcase_add_test(t, a_shutdown_reason_is_a_byte);
