@@ -2,12 +2,14 @@
 /*
  * pull32-rate and bulk: what the engines and the ring themselves take. Both ends run in turn on one CPU in one process,
  * over a hypervisor in its memory, so that a notification costs next to nothing: the guest's client asks for 32 bytes
- * at a time, or for 1 MiB, and has always more to ask; the server answers as it would in the daemon. The figure counts
+ * at a time, or for 1 MiB, and has always more to ask; the server answers as it would in the daemon, and
+ * remembers what it has given out. The figure counts
  * the work of both ends.
  */
 #include "config.h"
 
 #include "bench/randomd_suite.h"
+#include "randomd/canary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct ring {
     struct xids_randomd_client *client;
     void *session_memory, *client_memory;
     uint8_t *buffer;
+    struct canary *canary;
     struct xids_randomd_pull pulls[SHORT_PULLS];
     uint64_t done; /* pulls */
 };
@@ -47,6 +50,12 @@ static int from_kernel(void *ctx, uint8_t *bytes, size_t len)
     return getrandom(bytes, len, 0) == (ssize_t)len ? 0 : -XEN_EIO;
 }
 
+/* As the daemon does with each answer. */
+static bool unseen(void *ctx, const uint8_t *bytes, size_t len, bool first)
+{
+    return canary_unseen(ctx, bytes, len, first);
+}
+
 /* The same wish again. */
 static void again(void *ctx, struct xids_randomd_pull *pull)
 {
@@ -57,10 +66,12 @@ static void again(void *ctx, struct xids_randomd_pull *pull)
 
 static bool ring_open(struct ring *r, const struct load *l)
 {
-    const struct xids_randomd_session_config of_session = {.source = from_kernel};
     struct xids_randomd_client_config of_client;
+    uint8_t key[16];
     memset(&of_client, 0, sizeof(of_client));
-    *r = (struct ring){.model = xids_model_new(1, 0)};
+    *r = (struct ring){.model = xids_model_new(1, 0), .canary = aligned_alloc(64, sizeof(*r->canary))};
+    const struct xids_randomd_session_config of_session = {
+        .source = from_kernel, .unseen = unseen, .unseen_ctx = r->canary};
     struct xids_platform *dom0 = r->model != NULL ? xids_model_domain_create(r->model, 0) : NULL;
     struct xids_platform *dom1 = dom0 != NULL ? xids_model_domain_create(r->model, 1) : NULL;
     r->server = malloc(xids_vchan_size());
@@ -69,8 +80,10 @@ static bool ring_open(struct ring *r, const struct load *l)
     r->client_memory = malloc(xids_randomd_client_size());
     r->buffer = malloc(l->pulls * l->len);
     if (dom1 == NULL || r->server == NULL || r->guest == NULL || r->session_memory == NULL ||
-        r->client_memory == NULL || r->buffer == NULL)
+        r->client_memory == NULL || r->buffer == NULL || r->canary == NULL || from_kernel(NULL, key, sizeof(key)) < 0)
         return false;
+    memset(r->canary, 0, sizeof(*r->canary));
+    canary_key(r->canary, key);
     uint64_t now = bench_now();
     if (xids_randomd_session_init(&r->session, r->session_memory, xids_randomd_session_size(), &of_session, now) < 0 ||
         xids_randomd_client_init(&r->client, r->client_memory, xids_randomd_client_size(), &of_client, now) < 0 ||
@@ -103,6 +116,7 @@ static void ring_close(struct ring *r)
     free(r->session_memory);
     free(r->client_memory);
     free(r->buffer);
+    free(r->canary);
 }
 
 static bool turn(struct ring *r)

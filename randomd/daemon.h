@@ -66,13 +66,14 @@ uint64_t log_dropped(void);
 /* Tells the service manager, if there is one: "READY=1". */
 void notify_manager(const char *state);
 
-/* ---- memory.c: memory for secrets: locked, left out of dumps, empty in a forked child ---- */
+/* ---- memory.c: memory for secrets: locked, left out of dumps, empty in a forked child, wiped when we end or crash
+ * ---- */
 
 void *secret_get(size_t size);
 void secret_put(void *mem, size_t size);
 /* False when the limit on locked memory did not allow all of it to be locked. */
 bool secret_locked(void);
-/* Makes the process as a whole undumpable. */
+/* Makes the process as a whole undumpable, and has its secrets wiped when it ends. */
 void secret_process(void);
 
 /* ---- master.c: the generator that all sessions are seeded from ---- */
@@ -87,6 +88,15 @@ void master_free(struct master *m);
 int master_source(void *master, uint8_t *buf, size_t len);
 bool master_ready(struct master *m);
 uint64_t master_draws(const struct master *m);
+
+/* ---- repeats.c: that nothing is given out twice ---- */
+
+/* Before the first session. 0 or -XEN_ENOMEM. */
+int repeats_start(struct master *m);
+/* Fits struct xids_randomd_session_config, with a struct guest as its context. */
+bool repeats_unseen(void *guest, const uint8_t *bytes, size_t len, bool first);
+uint64_t repeats_checked(void);
+uint64_t repeats_found(void);
 
 /* ---- guests ---- */
 

@@ -64,6 +64,8 @@ static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
         .who_len = (size_t)len < sizeof(who) ? (size_t)len : sizeof(who) - 1,
         .reseed_ns = d->config.reseed_ns,
         .reseed_bytes = d->config.reseed_bytes,
+        .unseen = repeats_unseen,
+        .unseen_ctx = g,
     };
     void *mem = secret_get(xids_randomd_session_size());
     struct xids_vchan *ch = secret_get(xids_vchan_size());

@@ -288,8 +288,8 @@ static void close_handle(uv_handle_t *h, void *ctx)
 
 static void run(struct daemon *d, int ready_fd)
 {
-    if (control_start(d) < 0 || master_new(&d->master) < 0 || open_store(d) < 0 || open_platform(d) < 0 ||
-        open_loop(d) < 0) {
+    if (control_start(d) < 0 || master_new(&d->master) < 0 || repeats_start(d->master) < 0 || open_store(d) < 0 ||
+        open_platform(d) < 0 || open_loop(d) < 0) {
         d->status = EXIT_FAILURE;
         return;
     }

@@ -13,6 +13,8 @@ struct xids_randomd_session {
     uint8_t who[XIDS_BLAKE2S_OUT];
     int (*source)(void *ctx, uint8_t *buf, size_t len);
     void *source_ctx;
+    bool (*unseen)(void *ctx, const uint8_t *bytes, size_t len, bool first);
+    void *unseen_ctx;
     uint64_t reseed_ns, reseed_bytes;
     uint64_t reseeded_at;
     uint64_t made;                           /* bytes of output since then */
@@ -73,6 +75,16 @@ static int begin_epoch(struct xids_randomd_session *s, uint64_t now)
     return 0;
 }
 
+static int renew(struct xids_randomd_session *s, enum xids_randomd_reason reason, uint64_t now)
+{
+    blank(s);
+    int rc = begin_epoch(s, now);
+    /* A guest that was restored must hear so, whatever else happened before it was told. */
+    if (s->announce != XIDS_RANDOMD_REASON_RESTORED)
+        s->announce = (uint8_t)reason;
+    return rc;
+}
+
 /* who becomes the hash of itself and data: it names the guest and all that its HELLOs said. */
 static void rename_guest(struct xids_randomd_session *s, const void *data, size_t len)
 {
@@ -94,6 +106,8 @@ int xids_randomd_session_init(struct xids_randomd_session **session, void *mem, 
     __builtin_memset(s, 0, sizeof(*s));
     s->source = config->source;
     s->source_ctx = config->source_ctx;
+    s->unseen = config->unseen;
+    s->unseen_ctx = config->unseen_ctx;
     s->reseed_ns = config->reseed_ns != 0 ? config->reseed_ns : RESEED_NS;
     s->reseed_bytes = config->reseed_bytes != 0 ? config->reseed_bytes : RESEED_BYTES;
     rename_guest(s, config->who, config->who_len);
@@ -109,20 +123,40 @@ void xids_randomd_session_fini(struct xids_randomd_session *s)
         xids_wipe(s, sizeof(*s));
 }
 
+/* Output, of which nobody has had the same. False: it was wiped. */
+static bool fill_unseen(struct xids_randomd_session *s, uint8_t *out, size_t len)
+{
+    xids_rng_fill(&s->rng, out, len);
+    if (s->unseen != NULL && !s->unseen(s->unseen_ctx, out, len, s->made == 0)) {
+        xids_wipe(out, len);
+        return false;
+    }
+    s->made += len;
+    s->stats.bytes += len;
+    return true;
+}
+
 int xids_randomd_session_prefill(struct xids_randomd_session *s, uint8_t *out, size_t room, uint64_t now)
 {
     if (s->started || room < SEED_LEN)
         return -XEN_EINVAL;
     if (s->epoch == 0 && begin_epoch(s, now) < 0)
         return 0;
+    /* A seed that was given out before: one more attempt with a new generator, then the guest has to ask. */
+    if (!fill_unseen(s, out + 32, XIDS_RANDOMD_SEED_BYTES)) {
+        blank(s);
+        if (begin_epoch(s, now) < 0)
+            return 0;
+        if (!fill_unseen(s, out + 32, XIDS_RANDOMD_SEED_BYTES)) {
+            blank(s);
+            return 0;
+        }
+    }
     put_header(out, XIDS_RANDOMD_SEED, SEED_LEN, 0, s->epoch);
     __builtin_memcpy(out + 16, SEED_MAGIC, 8);
     put16(out + 24, XIDS_RANDOMD_VERSION);
     out[26] = XIDS_RANDOMD_GRADE_HOST;
     __builtin_memset(out + 27, 0, 5);
-    xids_rng_fill(&s->rng, out + 32, XIDS_RANDOMD_SEED_BYTES);
-    s->made += XIDS_RANDOMD_SEED_BYTES;
-    s->stats.bytes += XIDS_RANDOMD_SEED_BYTES;
     s->started = true;
     s->sent += SEED_LEN;
     return (int)SEED_LEN;
@@ -272,12 +306,15 @@ static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, cons
     }
     /* Not through emit: the body is written once, by the generator. */
     uint8_t *at = io->out + io->out_len;
+    if (!fill_unseen(s, at + XIDS_RANDOMD_HEADER, len)) {
+        /* In the old epoch: the client hears of the new one after it. */
+        err(s, io, h->id, XIDS_RANDOMD_CODE_INTERNAL, INTERNAL_RETRY_MS);
+        (void)renew(s, XIDS_RANDOMD_REASON_RESEED, now); /* not ready is a state */
+        return;
+    }
     put_header(at, XIDS_RANDOMD_DATA, XIDS_RANDOMD_HEADER + len, h->id, s->epoch);
-    xids_rng_fill(&s->rng, at + XIDS_RANDOMD_HEADER, len);
     io->out_len += XIDS_RANDOMD_HEADER + len;
     s->sent += XIDS_RANDOMD_HEADER + len;
-    s->made += len;
-    s->stats.bytes += len;
     io->cost += len;
     answered(s);
 }
@@ -402,12 +439,7 @@ int xids_randomd_session_renew(struct xids_randomd_session *s, enum xids_randomd
 {
     if (s->error != 0)
         return s->error < 0 ? s->error : -XEN_EINVAL;
-    blank(s);
-    int rc = begin_epoch(s, now);
-    /* A guest that was restored must hear so, whatever else happened before it was told. */
-    if (s->announce != XIDS_RANDOMD_REASON_RESTORED)
-        s->announce = (uint8_t)reason;
-    return rc;
+    return renew(s, reason, now);
 }
 
 void xids_randomd_session_bye(struct xids_randomd_session *s, uint32_t code, uint32_t retry_ms)

@@ -85,6 +85,8 @@ static void add_counters(struct json_object *to, struct daemon *d)
     add_number(counters, "gets", c.gets);
     add_number(counters, "bytes", c.bytes);
     add_number(counters, "errors", c.errors);
+    add_number(counters, "answers-checked", repeats_checked());
+    add_number(counters, "repeats", repeats_found());
     json_object_object_add(to, "counters", counters);
 }
 

@@ -116,6 +116,13 @@ struct xids_randomd_session_config {
     size_t who_len;
     uint64_t reseed_ns;    /* fresh bytes from the source after this time, 0: 60 s */
     uint64_t reseed_bytes; /* and after this much output, 0: 1 MiB */
+    /*
+     * Is shown each boot seed and each answer's bytes before they are given out; first: they are the first after fresh
+     * bytes from the source. False when they were given out before: then they never leave the session, its generator
+     * is made anew, and the client is told to ask again. From within init, prefill and step. NULL: nobody looks.
+     */
+    bool (*unseen)(void *ctx, const uint8_t *bytes, size_t len, bool first);
+    void *unseen_ctx;
 };
 
 struct xids_randomd_session_stats {
