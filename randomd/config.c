@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* The file of settings: `key = value` below [randomd]. A new key is a line of the table. */
+/* The file of settings: `key = value` below [randomd], of which a new one is a line of the table, and sources. */
 #include "randomd/daemon.h"
 
 #include <errno.h>
 #include <ini.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,36 +90,86 @@ static bool assign(struct config *c, const struct setting *s, const char *value)
     return true;
 }
 
+/* A file that is being read. */
+struct reading {
+    struct config *c;
+    const char *path;
+    FILE *file;
+    unsigned int line; /* read last */
+    bool ended;        /* the line at hand is whole */
+    bool complained;
+};
+
+__attribute__((format(printf, 2, 3))) static int complain(struct reading *r, const char *fmt, ...)
+{
+    char what[CONFIG_WHY];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    if (!r->complained)
+        log_line(SAY_ERROR, "%s: line %u: %s", r->path, r->line, what);
+    r->complained = true;
+    return 0;
+}
+
+/* fgets for inih, which does not say in its calls which line they are about. A long line comes in several pieces. */
+static char *read_line(char *to, int room, void *ctx)
+{
+    struct reading *r = ctx;
+    if (fgets(to, room, r->file) == NULL)
+        return NULL;
+    if (r->ended)
+        r->line++;
+    r->ended = strchr(to, '\n') != NULL;
+    return to;
+}
+
 /* inih's convention: not 0 is success. */
 static int handle(void *ctx, const char *section, const char *name, const char *value)
 {
-    if (strcmp(section, "randomd") != 0) {
-        log_line(SAY_ERROR, "settings: no such section: [%s], only [randomd]", section);
-        return 0;
+    struct reading *r = ctx;
+    char why[CONFIG_WHY];
+    if (strncmp(section, "source ", 7) == 0) {
+        if (config_source_set(r->c, section + 7, name, value, r->line, why))
+            return 1;
+        return complain(r, "%s", why);
     }
+    if (strcmp(section, "randomd") != 0)
+        return complain(r, "no such section: [%s], only [randomd] and [source NAME]", section);
     for (size_t i = 0; i < SETTINGS; i++) {
         if (strcmp(name, settings[i].name) != 0)
             continue;
-        if (assign(ctx, &settings[i], value))
-            return 1;
-        log_line(SAY_ERROR, "settings: %s cannot be \"%s\"", name, value);
-        return 0;
+        return assign(r->c, &settings[i], value) ? 1 : complain(r, "%s cannot be \"%s\"", name, value);
     }
-    log_line(SAY_ERROR, "settings: no such setting: %s", name);
-    return 0;
+    return complain(r, "no such setting: %s", name);
 }
 
 int config_read(struct config *c, const char *path, bool must_exist)
 {
+    struct reading r = {.c = c, .path = path, .ended = true};
+    char why[CONFIG_WHY];
+    r.file = fopen(path, "re");
+    if (r.file == NULL) {
+        if (errno == ENOENT && !must_exist)
+            return 0;
+        log_line(SAY_ERROR, "%s: cannot be read: %s", path, strerror(errno));
+        return -XEN_EINVAL;
+    }
     errno = 0;
-    int rc = ini_parse(path, handle, c);
-    if (rc == 0 || (rc == -1 && errno == ENOENT && !must_exist))
-        return 0;
-    if (rc > 0)
-        log_line(SAY_ERROR, "%s: error in line %d", path, rc);
-    else
-        log_line(SAY_ERROR, "%s: cannot be read: %s", path, errno != 0 ? strerror(errno) : "no memory");
-    return -XEN_EINVAL;
+    int rc = ini_parse_stream(read_line, &r, handle, &r);
+    if (ferror(r.file)) {
+        log_line(SAY_ERROR, "%s: cannot be read: %s", path, strerror(errno));
+        rc = -1;
+    }
+    (void)fclose(r.file);
+    if (rc > 0) { /* inih's own complaint has only the line */
+        r.line = (unsigned int)rc;
+        (void)complain(&r, "not a setting");
+    } else if (rc == 0 && !config_sources_whole(c, &r.line, why)) {
+        (void)complain(&r, "%s", why);
+    }
+    return rc == 0 && !r.complained ? 0 : -XEN_EINVAL;
 }
 
 unsigned int config_change(struct config *c, const struct config *to, unsigned int *refused)
@@ -137,6 +189,10 @@ unsigned int config_change(struct config *c, const struct config *to, unsigned i
         }
         memcpy(old, new, s->size);
         changed++;
+    }
+    if (!config_sources_same(c, to)) {
+        log_line(SAY_WARN, "settings: sources do not change before a restart");
+        ++*refused;
     }
     return changed;
 }

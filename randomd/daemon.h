@@ -3,6 +3,8 @@
 #ifndef XIDS_RANDOMD_DAEMON_H
 #define XIDS_RANDOMD_DAEMON_H
 
+#include "randomd/source.h"
+
 #include <uv.h>
 #include <xids/platform_xen.h>
 #include <xids/randomd_vchan.h>
@@ -88,6 +90,36 @@ void master_free(struct master *m);
 int master_source(void *master, uint8_t *buf, size_t len);
 bool master_ready(struct master *m);
 uint64_t master_draws(const struct master *m);
+/* Mixes in bytes of another source; whatever they are, they do no harm. */
+void master_mix(struct master *m, uint8_t tag, const void *data, size_t len);
+/* Has hungry called before each draws-th draw. NULL: no more. */
+void master_on_use(struct master *m, uint64_t draws, void (*hungry)(void *ctx), void *ctx);
+/* What the kernel's generator said last: 0, or the error. */
+int master_kernel(const struct master *m);
+uint64_t master_failures(const struct master *m);
+
+/* ---- sources.c: other sources than the kernel; all functions but new take NULL ---- */
+
+struct sources;
+
+/* Starts them; configs must stay. *to has to be stopped and freed even when this fails. 0 or a negative errno. */
+int sources_new(struct sources **to, uv_loop_t *loop, struct master *master, const struct source_config *configs,
+                unsigned int count);
+/* Asks for fresh bytes of all that are good. They are mixed as they come. */
+void sources_gather(struct sources *all);
+/* Saves what is to be saved, and closes its handles: then the loop has to run before free. */
+void sources_stop(struct sources *all);
+void sources_free(struct sources *all);
+
+struct source_report {
+    const char *name, *type, *state, *error;
+    uint64_t samples, failures;
+    bool alarm; /* it should be good and is not */
+};
+
+unsigned int sources_count(const struct sources *all);
+/* index below the count. */
+void sources_report(const struct sources *all, unsigned int index, struct source_report *r);
 
 /* ---- repeats.c: that nothing is given out twice ---- */
 
@@ -131,6 +163,8 @@ struct config {
     unsigned int max_guests;
     uint64_t reseed_ns, reseed_bytes;
     uint64_t rate, burst; /* of each guest's share */
+    struct source_config sources[SOURCES_MAX];
+    unsigned int source_count;
 };
 
 struct control;
@@ -147,6 +181,7 @@ struct daemon {
     struct xids_platform *platform;
     struct xids_xs *xs;
     struct master *master;
+    struct sources *sources; /* NULL: none but the kernel */
     struct control *control;
     struct guest *guests;
     struct guest *by_domid[DOMID_FIRST_RESERVED];
@@ -248,6 +283,17 @@ int config_read(struct config *c, const char *path, bool must_exist);
  * how many settings have changed.
  */
 unsigned int config_change(struct config *c, const struct config *to, unsigned int *refused);
+
+/* ---- config_source.c: false with what is wrong ---- */
+
+#define CONFIG_WHY 200u /* bytes for that */
+
+/* key = value in the section [source NAME]. */
+bool config_source_set(struct config *c, const char *name, const char *key, const char *value, unsigned int line,
+                       char why[CONFIG_WHY]);
+/* At the end of the file: whether each section says enough; else where the first that does not begins. */
+bool config_sources_whole(const struct config *c, unsigned int *line, char why[CONFIG_WHY]);
+bool config_sources_same(const struct config *a, const struct config *b);
 
 /* ---- options.c ---- */
 

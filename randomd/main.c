@@ -289,7 +289,8 @@ static void close_handle(uv_handle_t *h, void *ctx)
 static void run(struct daemon *d, int ready_fd)
 {
     if (control_start(d) < 0 || master_new(&d->master) < 0 || repeats_start(d->master) < 0 || open_store(d) < 0 ||
-        open_platform(d) < 0 || open_loop(d) < 0) {
+        open_platform(d) < 0 || open_loop(d) < 0 ||
+        sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
         d->status = EXIT_FAILURE;
         return;
     }
@@ -312,10 +313,12 @@ static void run(struct daemon *d, int ready_fd)
 static void finish(struct daemon *d)
 {
     control_stop(d);
+    sources_stop(d->sources);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     free(d->control);
+    sources_free(d->sources);
     xids_xs_close(d->xs);
     xids_platform_xen_close(d->platform);
     master_free(d->master);

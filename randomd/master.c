@@ -7,16 +7,23 @@
 #include "randomd/daemon.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 
 #define KERNEL_BYTES 64u
 #define DRAW_MAX 64u
 #define TAG_KERNEL 0x20u
+#define REPEAT_BYTES 16u
 
 struct master {
     struct xids_rng rng;
-    uint64_t draws;
+    uint64_t draws, failures;
+    uint8_t last[REPEAT_BYTES]; /* of the kernel's */
+    int kernel;                 /* what it said last */
     bool ready;
+    uint64_t hungry_draws;
+    void (*hungry)(void *ctx);
+    void *hungry_ctx;
 };
 
 int master_new(struct master **m)
@@ -33,17 +40,52 @@ void master_free(struct master *m)
     secret_put(m, sizeof(*m));
 }
 
+void master_mix(struct master *m, uint8_t tag, const void *data, size_t len)
+{
+    xids_rng_mix(&m->rng, tag, data, len);
+}
+
+void master_on_use(struct master *m, uint64_t draws, void (*hungry)(void *ctx), void *ctx)
+{
+    m->hungry_draws = draws;
+    m->hungry = hungry;
+    m->hungry_ctx = ctx;
+}
+
+/* Up to 256 bytes come whole or not at all, once the kernel's generator is seeded; whoever stands in between (a
+ * filter of system calls, a tracer) may not know that. */
 static int from_kernel(uint8_t *buf, size_t len)
 {
-    for (;;) {
-        ssize_t n = getrandom(buf, len, GRND_NONBLOCK);
-        if (n == (ssize_t)len)
-            return 0;
-        if (n < 0 && errno == EINTR)
-            continue;
-        /* Up to 256 bytes come whole or not at all; not at all means that the kernel's generator is not seeded. */
-        return n < 0 && errno == EAGAIN ? -XEN_EAGAIN : -XEN_EIO;
+    for (size_t have = 0; have < len;) {
+        ssize_t n = getrandom(buf + have, len - have, GRND_NONBLOCK);
+        if (n > 0 && (size_t)n <= len - have)
+            have += (size_t)n;
+        else if (n >= 0)
+            return -XEN_EIO;
+        else if (errno != EINTR)
+            return -errno;
     }
+    return 0;
+}
+
+/* 64 bytes that begin as those before do are not chance. */
+static int check_repeat(struct master *m, const uint8_t fresh[KERNEL_BYTES])
+{
+    bool same = m->ready && memcmp(m->last, fresh, sizeof(m->last)) == 0;
+    memcpy(m->last, fresh, sizeof(m->last));
+    return same ? -XEN_EIO : 0;
+}
+
+static void note(struct master *m, int rc)
+{
+    if (rc < 0 && rc != -XEN_EAGAIN) {
+        m->failures++;
+        if (rc != m->kernel)
+            log_line(SAY_ERROR, "the kernel's generator fails: %s; nobody gets fresh bytes", strerror(-rc));
+    } else if (rc == 0 && m->kernel < 0 && m->kernel != -XEN_EAGAIN) {
+        log_line(SAY_INFO, "the kernel's generator works again");
+    }
+    m->kernel = rc;
 }
 
 int master_source(void *master, uint8_t *buf, size_t len)
@@ -53,14 +95,20 @@ int master_source(void *master, uint8_t *buf, size_t len)
     if (len > DRAW_MAX)
         return -XEN_EINVAL;
     int rc = from_kernel(fresh, sizeof(fresh));
+    if (rc == 0)
+        rc = check_repeat(m, fresh);
+    note(m, rc);
     if (rc == 0) {
+        /* The last before the output: no other source can have chosen its bytes to suit these. */
         xids_rng_mix(&m->rng, TAG_KERNEL, fresh, sizeof(fresh));
         xids_rng_fill(&m->rng, buf, len);
         m->draws++;
         m->ready = true;
     }
     xids_wipe(fresh, sizeof(fresh));
-    return rc;
+    if (rc == 0 && m->hungry != NULL && m->draws % m->hungry_draws == 0)
+        m->hungry(m->hungry_ctx);
+    return rc == 0 || rc == -XEN_EAGAIN ? rc : -XEN_EIO;
 }
 
 bool master_ready(struct master *m)
@@ -74,4 +122,14 @@ bool master_ready(struct master *m)
 uint64_t master_draws(const struct master *m)
 {
     return m->draws;
+}
+
+int master_kernel(const struct master *m)
+{
+    return m->kernel;
+}
+
+uint64_t master_failures(const struct master *m)
+{
+    return m->failures;
 }

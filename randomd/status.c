@@ -90,6 +90,46 @@ static void add_counters(struct json_object *to, struct daemon *d)
     json_object_object_add(to, "counters", counters);
 }
 
+static void put_source(struct json_object *to, const struct source_report *r)
+{
+    struct json_object *o = json_object_new_object();
+    add_text(o, "name", r->name);
+    add_text(o, "type", r->type);
+    add_text(o, "state", r->state);
+    add_number(o, "samples", r->samples);
+    add_number(o, "failures", r->failures);
+    if (r->error[0] != '\0')
+        add_text(o, "error", r->error); /* the last, also of a source that is good again */
+    json_object_array_add(to, o);
+}
+
+/* The kernel's generator, which all depends on, and the others. */
+static void add_sources(struct json_object *to, const struct daemon *d)
+{
+    struct json_object *list = json_object_new_array();
+    int kernel = master_kernel(d->master);
+    struct source_report r = {
+        .name = "kernel",
+        .type = "getrandom",
+        .state = kernel == 0             ? "good"
+                 : kernel == -XEN_EAGAIN ? "not ready"
+                                         : "failed",
+        .error = kernel == 0 ? "" : strerror(-kernel),
+        .samples = master_draws(d->master),
+        .failures = master_failures(d->master),
+        .alarm = kernel != 0,
+    };
+    bool alarm = r.alarm;
+    put_source(list, &r);
+    for (unsigned int i = 0; i < sources_count(d->sources); i++) {
+        sources_report(d->sources, i, &r);
+        alarm = alarm || r.alarm;
+        put_source(list, &r);
+    }
+    json_object_object_add(to, "alarm", json_object_new_boolean(alarm));
+    json_object_object_add(to, "sources", list);
+}
+
 /* All but the guests, and without the brace that ends it. */
 static void put_daemon(struct request *r)
 {
@@ -100,6 +140,7 @@ static void put_daemon(struct request *r)
     json_object_object_add(all, "ready", json_object_new_boolean(d->was_ready));
     json_object_object_add(all, "store", json_object_new_boolean(!d->store_lost));
     json_object_object_add(all, "locked", json_object_new_boolean(secret_locked()));
+    add_sources(all, d);
     add_counters(all, d);
     add_number(all, "guest-count", d->guest_count);
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
