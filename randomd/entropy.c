@@ -156,10 +156,10 @@ void xids_entropy_local(struct xids_entropy *e, const void *data, size_t len, un
     settle(e);
 }
 
-void xids_entropy_discredit(struct xids_entropy *e)
+void xids_entropy_discredit(struct xids_entropy *e, bool enough)
 {
     e->pool_bits = 0;
-    e->local = false;
+    e->local = e->local && enough;
     settle(e);
 }
 

@@ -125,8 +125,11 @@ void xids_entropy_doubt(struct xids_entropy *e, unsigned int server, uint64_t no
  */
 void xids_entropy_local(struct xids_entropy *e, const void *data, size_t len, unsigned int bits, uint64_t now);
 
-/* A local source was found broken: what local sources were credited with counts no more, and LOCAL becomes NONE. */
-void xids_entropy_discredit(struct xids_entropy *e);
+/*
+ * A local source was found broken: what the pool was credited with counts no more. enough: the other sources alone gave
+ * 256 bits; else LOCAL becomes NONE.
+ */
+void xids_entropy_discredit(struct xids_entropy *e, bool enough);
 
 /* Bytes that make a difference and no secret: a name, a time. Never credited; forgotten with the rest. */
 void xids_entropy_salt(struct xids_entropy *e, const void *data, size_t len);

@@ -405,14 +405,17 @@ START_TEST(a_source_found_broken_takes_its_credit_with_it)
     xids_entropy_init(&e, &config, 0);
     xids_entropy_local(&e, "stuck", 5, 256, S);
     xids_entropy_local(&e, "stuck", 5, 200, S);
-    xids_entropy_discredit(&e);
+    xids_entropy_discredit(&e, true);
+    ck_assert_int_eq(xids_entropy_grade(&e), XIDS_RANDOMD_GRADE_LOCAL);
+    xids_entropy_local(&e, "stuck", 5, 255, S);
+    xids_entropy_discredit(&e, false);
     ck_assert_int_eq(xids_entropy_random(&e, out, 32), -XEN_EAGAIN);
     xids_entropy_local(&e, "sound", 5, 255, S);
     ck_assert_int_eq(xids_entropy_grade(&e), XIDS_RANDOMD_GRADE_NONE);
     xids_entropy_local(&e, "sound", 5, 1, S);
     ck_assert_int_eq(xids_entropy_grade(&e), XIDS_RANDOMD_GRADE_LOCAL);
     give(&e, 0, 1, S);
-    xids_entropy_discredit(&e);
+    xids_entropy_discredit(&e, false);
     ck_assert_int_eq(xids_entropy_grade(&e), XIDS_RANDOMD_GRADE_HOST);
 }
 END_TEST
