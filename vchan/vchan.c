@@ -511,6 +511,27 @@ int xids_vchan_reoffer(struct xids_vchan *ch)
     return ch->error;
 }
 
+int xids_vchan_discard(struct xids_vchan *ch)
+{
+    if (!ch->server)
+        return -XEN_EINVAL;
+    enum xids_vchan_state state = xids_vchan_state(ch);
+    if (state == XIDS_VCHAN_BROKEN)
+        return ch->error;
+    if (state != XIDS_VCHAN_CLOSED)
+        return -XEN_EBUSY;
+    int rc = xids_vchan_flush(ch);
+    if (rc == 0)
+        rc = xids_vchan_look_out_(ch);
+    if (rc < 0)
+        return rc;
+    xids_vchan_wipe_(&ch->out.at, ch->out.peer, ch->out.published - ch->out.peer);
+    /* The index is the client's, but there is none: the next one goes on from it. */
+    ch->out.peer = ch->wiped = ch->out.published;
+    xids_peer_store(ch->out.at.cons, ch->out.peer);
+    return 0;
+}
+
 int xids_vchan_error(const struct xids_vchan *ch)
 {
     return ch->error != 0 ? ch->error : ch->lost ? -XEN_ENODEV : 0;

@@ -288,6 +288,12 @@ enum xids_vchan_state xids_vchan_peer_died(struct xids_vchan *ch);
  */
 int xids_vchan_reoffer(struct xids_vchan *ch) XIDS_MUST_CHECK;
 
+/*
+ * Server, in state closed: zeroes and takes back what the client left unread, so that the next one, after reoffer, does
+ * not get it. Returns 0; -XEN_EINVAL: a client's end; -XEN_EBUSY: not closed; or the channel's error.
+ */
+int xids_vchan_discard(struct xids_vchan *ch) XIDS_MUST_CHECK;
+
 XIDS_END_DECLS
 
 #endif

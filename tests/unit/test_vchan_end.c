@@ -325,6 +325,39 @@ START_TEST(a_server_serves_again_after_a_domain_died)
 }
 END_TEST
 
+/* What the first client leaves unread is nothing for the second, and nothing that lies about. */
+START_TEST(what_is_discarded_reaches_no_other_client)
+{
+    for (int extended = 0; extended < 2; extended++) {
+        struct pair p;
+        uint8_t *secret = NULL;
+        char got[16];
+        if (extended)
+            world_extended();
+        pair_open(&p, 10, 11, XIDS_VCHAN_WIPE);
+        secret = p.page + 2048;
+        ck_assert_int_eq(xids_vchan_discard(p.c), -XEN_EINVAL);
+        ck_assert_int_eq(xids_vchan_discard(p.s), -XEN_EBUSY);
+        ck_assert_int_eq(xids_vchan_write(p.s, "secret", 6), 6);
+        ck_assert_mem_eq(secret, "secret", 6);
+        xids_vchan_fini(p.c);
+        (void)world_events(p.w, 0, p.s);
+        ck_assert_int_eq(xids_vchan_state(p.s), XIDS_VCHAN_CLOSED);
+        ck_assert_int_eq(xids_vchan_discard(p.s), 0);
+        for (unsigned int i = 0; i < 2048; i++)
+            ck_assert_uint_eq(secret[i], 0);
+        ck_assert_int_eq(xids_vchan_reoffer(p.s), 0);
+        ck_assert_int_eq(xids_vchan_write(p.s, "other", 5), 5);
+        ck_assert_int_eq(pair_connect(&p, XIDS_VCHAN_WIPE), 0);
+        ck_assert_int_eq(xids_vchan_read(p.c, got, 16), 5);
+        ck_assert_mem_eq(got, "other", 5);
+        (void)world_events(p.w, 0, p.s);
+        ck_assert_int_eq(xids_vchan_unread(p.s), 0);
+        pair_close(&p);
+    }
+}
+END_TEST
+
 START_TEST(only_servers_offer_again)
 {
     struct pair p;
@@ -661,6 +694,7 @@ static TCase *again_cases(const char *name)
     TCase *again = tcase_create(name);
     tcase_add_test(again, a_server_serves_the_next_client_where_the_last_left);
     tcase_add_test(again, a_server_serves_again_after_a_domain_died);
+    tcase_add_test(again, what_is_discarded_reaches_no_other_client);
     tcase_add_test(again, only_servers_offer_again);
     return again;
 }
