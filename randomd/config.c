@@ -13,10 +13,11 @@
 #define SECOND 1000000000ull
 
 enum kind {
-    LEVEL,  /* enum log_level */
-    TEXT,   /* an array of char of `most` bytes */
-    NUMBER, /* unsigned int, from least to most */
-    LARGE,  /* uint64_t, from least to most, which are counted in `unit` */
+    LEVEL,     /* enum log_level */
+    TEXT,      /* an array of char of `most` bytes */
+    NUMBER,    /* unsigned int, from least to most */
+    DISCOVERY, /* bool: "backend" is true, "domains" false */
+    LARGE,     /* uint64_t, from least to most, which are counted in `unit` */
 };
 
 struct setting {
@@ -33,6 +34,8 @@ static const struct setting settings[] = {
     {"log-level", LEVEL, true, IN(log_level), 0, 0, 1},
     {"control", TEXT, false, IN(control), 0, 0, 1},
     {"max-guests", NUMBER, true, IN(max_guests), 1, MAX_GUESTS, 1},
+    {"entropy-domain", NUMBER, false, IN(entropy_domain), 1, DOMID_FIRST_RESERVED - 1u, 1},
+    {"discover", DISCOVERY, false, IN(discover), 0, 0, 1},
     {"reseed-seconds", LARGE, true, IN(reseed_ns), 1, 60, SECOND},
     {"reseed-bytes", LARGE, true, IN(reseed_bytes), 1, 1u << 20, 1},
     {"rate", LARGE, true, IN(rate), RATE_MIN, XIDS_FAIR_MAX, 1},
@@ -75,6 +78,9 @@ static bool assign(struct config *c, const struct setting *s, const char *value)
         memset(to, 0, s->size);
         memcpy(to, value, len);
         return true;
+    case DISCOVERY:
+        *(bool *)(void *)to = strcmp(value, "backend") == 0;
+        return *(bool *)(void *)to || strcmp(value, "domains") == 0;
     case NUMBER:
     case LARGE:
     default:

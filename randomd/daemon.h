@@ -17,7 +17,9 @@
 #define MAX_GUESTS 32000u      /* channels at once; a setting can lower it */
 #define MAX_PORTS 131072u      /* Xen has no higher event channel */
 #define REOFFERS_FREE 4u       /* channels that a guest gets one right after the other */
-#define CHANNELS_MAX 256u      /* channels that one guest gets: it may keep each one's page mapped */
+#define PAGES_MAX 256u         /* pages that one guest makes us give up: it may keep each mapped */
+#define LINGER_MS 1000u        /* for a guest to close the channel that it has said good-bye to */
+#define LINGER_LOOK_MS 20u     /* and how often it is looked whether it has */
 #define REOFFER_MIN_MS 100u    /* then it waits, twice as long each time, */
 #define REOFFER_MAX_MS 30000u  /* up to this */
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
@@ -37,7 +39,9 @@
 #define CONTROL_CLIENTS 8u     /* connections to the control socket */
 #define CONTROL_LINE 64u       /* bytes of a request there */
 #define CONTROL_IDLE_MS 5000u  /* until it is dropped */
-#define STORE_TIMEOUT_MS 2000u /* for one answer of xenstore; meanwhile no guest is served */
+#define STORE_TIMEOUT_MS 2000u /* for one answer of xenstore */
+#define STORE_ROUNDS 4u        /* of requests and answers in one turn of the loop */
+#define DEVICES 4u             /* the numbers that an entropy domain's device can have end before this */
 #define STORE_RETRY_MS 500u    /* between attempts to reach it again */
 #define NOT_READY_POLL_MS 100u /* between looks whether the kernel's generator is seeded */
 
@@ -132,27 +136,72 @@ uint64_t repeats_found(void);
 
 /* ---- guests ---- */
 
+/* What is said to the store for a guest in one go: publish.c. */
+enum talk {
+    TALK_NONE,
+    TALK_PROBE,    /* who is it? */
+    TALK_DEVICE,   /* has it a folder of devices? */
+    TALK_PREPARE,  /* the channel's numbers, but for the port */
+    TALK_OPEN,     /* the port */
+    TALK_TOUCH,    /* the port again, which wakes who waits for it */
+    TALK_HIDE,     /* no port */
+    TALK_FORGET,   /* nothing of it is to be left */
+    TALK_SWEEP,    /* is its folder of devices empty, */
+    TALK_SWEPT,    /* then that goes too */
+    TALK_ROOT,     /* the folder of the entropy domain */
+    TALK_SECOND,   /* where that domain and the guest are to meet */
+    TALK_UNSECOND, /* that domain has gone */
+};
+
+/* Lies in memory for secrets, with room for its session and its channel behind it. Guests are many: keep it small. */
 struct guest {
-    domid_t domid;
-    evtchn_port_t port;
-    struct xids_vchan *ch; /* NULL: no channel at the moment */
+    struct daemon *d;
+    struct guest *next, *prev; /* of all */
+    struct guest *next_queued;
+    struct xids_vchan *ch;   /* NULL: no channel at the moment */
+    struct xids_vchan *kept; /* the closed one, the page of which serves again; NULL: none */
     struct xids_randomd_session *session;
-    char *vm;            /* what its home says of who it is, NULL: nothing */
-    uint64_t offered_at; /* when the channel was made, ns */
-    uint64_t reoffer_at; /* when the next one may be, ns */
-    unsigned int reoffers;
-    unsigned int channels;                    /* made so far */
+    uint64_t since;                           /* when the channel was made, or had its end, ns */
+    uint64_t reoffer_at;                      /* when the next one may be, or the store be asked again, ns */
     struct xids_randomd_session_stats before; /* of its earlier channels */
-    bool waiting;                             /* for reoffer_at: it has no channel */
     struct xids_fair_guest share;             /* of the daemon's work */
-    bool event;                               /* taken, and its port still masked */
-    uint8_t busy_tries;                       /* to tell it that it is held */
-    bool made_device;                         /* ~/device was missing: it is ours to remove */
-    struct guest *next;                       /* of all */
+    uint8_t vm[16];                           /* a hash of what its home says of who it is; zeros: nothing */
+    evtchn_port_t port;
+    uint32_t channels; /* made so far */
+    domid_t domid;
+    uint16_t reoffers, pages; /* one right after the other; that we had to give up */
+    int16_t rc;               /* of the talk, */
+    uint8_t talk;             /* an enum talk, */
+    uint8_t asked, pending;   /* of which so many requests are sent, and not answered */
+    uint8_t device;           /* its number */
+    uint8_t swept;
+    uint8_t busy_tries; /* to tell it that it is held */
+    bool waiting : 1;   /* for reoffer_at: it has no channel */
+    bool retry : 1;     /* the same, for the store to do what it has refused */
+    bool event : 1;     /* taken, and its port still masked */
+    bool queued : 1;    /* in the queue of those with something to say to the store */
+    bool fresh : 1;     /* not known yet to be one */
+    bool gone : 1;      /* it is no more, and neither are we when the store has nothing of it any more */
+    bool again : 1;     /* but there is another with its number */
+    bool counted : 1;   /* in d->probing */
+    /* what the store is still to be told */
+    bool probe : 1, show : 1, prepared : 1, touch : 1, hide : 1, all_asked : 1;
+    /* what it has of us */
+    bool dirty : 1;                 /* anything */
+    bool laid : 1;                  /* all that stays from channel to channel */
+    bool open : 1;                  /* a port */
+    bool unsure : 1;                /* or not, after it was lost */
+    bool made_device : 1;           /* ~/device was missing: it is ours to remove */
+    bool looked : 1;                /* for that */
+    bool second : 1;                /* the entropy domain's nodes */
+    bool rooted : 1;                /* this is that domain, and has its folder */
+    bool introduced : 1, other : 1; /* what a probe has found */
+    bool pointed : 1, versioned : 1, emptied : 1;
 };
 
 struct counters {
     uint64_t events, scans, offers, channels_closed, violations, offer_failures, exhausted, store_reconnects;
+    uint64_t pages_lost, store_refusals;
     uint64_t hellos, gets, bytes, errors, busy; /* of sessions that have ended */
     uint64_t events_held;                       /* events that were left masked: their guest was over its share */
 };
@@ -161,6 +210,8 @@ struct config {
     enum log_level log_level;
     char control[108];
     unsigned int max_guests;
+    unsigned int entropy_domain; /* serves our guests too, as device 1; 0: none */
+    bool discover;               /* we are that domain: who appears in our own folder is served */
     uint64_t reseed_ns, reseed_bytes;
     uint64_t rate, burst; /* of each guest's share */
     struct source_config sources[SOURCES_MAX];
@@ -169,6 +220,24 @@ struct config {
 
 struct control;
 struct options;
+
+enum scan_state {
+    SCAN_IDLE,
+    SCAN_LIST,    /* to be listed, */
+    SCAN_PARTS,   /* in parts; */
+    SCAN_LISTED,  /* all names are there */
+    SCAN_PROBING, /* the guests are asked for */
+};
+
+struct scan {
+    uint64_t began, not_before;
+    enum scan_state state;
+    int rc;
+    uint32_t offset, generation, restarts;
+    bool want, want_check, want_left; /* a listing; a look at all that we have; at what an earlier run left */
+    bool check, left, asked;
+    uint8_t listed[(DOMID_FIRST_RESERVED + 7u) / 8u];
+};
 
 struct daemon {
     struct config config;
@@ -187,26 +256,43 @@ struct daemon {
     struct guest *by_domid[DOMID_FIRST_RESERVED];
     struct guest *by_port[MAX_PORTS];
     unsigned int guest_count;
-    unsigned int waiting; /* guests that wait for a channel */
     struct xids_fair fair;
+    unsigned int probing;                 /* of the scan */
+    uint64_t due;                         /* when the first of the guests that wait for a time has its turn */
+    uint32_t serial;                      /* of guests: domain ids repeat */
+    struct guest *talkers, **talkers_end; /* have something to say to the store */
+    struct scan scan;
+    uint64_t store_retry_at;
+    int store_events;
     struct counters count;
     domid_t domid;
     bool made_backend; /* /local/domain/S/backend was missing: it is ours to remove */
     bool made_home;    /* so was /local/domain/S */
     bool store_polled; /* store_poll is open */
     bool store_lost;   /* nothing is asked of the store until it has spoken again */
+    bool store_spoke;
+    bool store_late; /* an answer did not come in time */
     bool was_ready;
-    bool rescan;
     bool stopping;
     int status; /* of the process */
 };
 
 uint64_t now_ns(void);
 
-/* Looks which guests there are: makes channels for new ones, takes them from those that have gone. */
-void guests_scan(struct daemon *d);
-/* Publishes all channels again: the store has been restarted, and can have forgotten. */
-void guests_republish(struct daemon *d);
+/* A scan has found a domain that we do not know, or what an earlier run has left for one that is no more. */
+void guest_found(struct daemon *d, domid_t domid);
+void guest_left(struct daemon *d, domid_t domid);
+/* It has not found one, or cannot be sure that it is the same. */
+void guest_gone(struct daemon *d, struct guest *g);
+void guest_check(struct daemon *d, struct guest *g);
+
+/* From publish.c: the store has said who it is (rc 0); has the channel; refuses something; has nothing more of it. */
+void guest_probed(struct daemon *d, struct guest *g, int rc);
+void guest_published(struct daemon *d, struct guest *g);
+void guest_refused(struct daemon *d, struct guest *g, int rc);
+void guest_forgotten(struct daemon *d, struct guest *g);
+/* The store is another one, or has been restarted: it can have forgotten. */
+void guests_restore(struct daemon *d);
 /* Makes channels that had to wait. Returns when the next is due (ns), UINT64_MAX: none. */
 uint64_t guests_due(struct daemon *d);
 /* The kernel's generator has become ready. */
@@ -244,19 +330,38 @@ bool serve_waiting(const struct daemon *d);
 /* When guests are to be served that are held now (ns), UINT64_MAX: none is. */
 uint64_t serve_due(const struct daemon *d);
 
-/* ---- publish.c: the nodes of docs/spec/randomd.md, 2.1. 0 or a negative errno ---- */
+/* ---- publish.c: the nodes of docs/spec/randomd.md, 2.1 ---- */
 
-/* Removes what an earlier run of ours left. */
-int publish_begin(struct daemon *d);
-int publish_channel(struct daemon *d, struct guest *g);
-/* Takes the channel back, before another is made. */
-int publish_withdraw(struct daemon *d, const struct guest *g);
-/* Removes everything for a guest. */
-void publish_forget(struct daemon *d, const struct guest *g);
-void publish_end(struct daemon *d);
-/* Whether the guest's pointer to us is still in its place: not when its home belongs to another by now. 1, 0 or an
- * error. */
-int publish_present(struct daemon *d, const struct guest *g);
+/* The guest has something to say to the store. What, its fields tell. */
+void publish_queue(struct guest *g);
+/* Sends what can be sent. False: the connection has no room for more. */
+bool publish_turn(struct daemon *d);
+/* The guest is about to go. */
+void publish_forget(struct guest *g);
+
+/* ---- scan.c ---- */
+
+/* Something has changed. check: also among those that we have. */
+void scan_want(struct daemon *d, bool check);
+/* Goes on. Returns when it wants to be called again (ns), UINT64_MAX: when an answer has come. */
+uint64_t scan_turn(struct daemon *d, uint64_t now);
+/* Whether it can go on at once. */
+bool scan_has_news(const struct daemon *d);
+/* Begins anew, over another connection. */
+void scan_reset(struct daemon *d);
+
+/* ---- store.c ---- */
+
+int store_open(struct daemon *d);
+/* The part of it that needs no more than d->xs. */
+int store_begin(struct daemon *d);
+int store_poll(struct daemon *d);
+/* Moves what can be moved. Returns when it wants to be called again (ns). */
+uint64_t store_turn(struct daemon *d);
+/* Looks for a lost store. */
+void store_retry(struct daemon *d);
+/* After guests_stop: waits, not for ever, until the store has nothing more of us. */
+void store_end(struct daemon *d);
 
 /* ---- control.c, requests.c, status.c, ask.c ---- */
 
@@ -314,11 +419,6 @@ int options_configure(struct config *c, const struct options *o);
 void turn_end(struct daemon *d);
 /* Reads the settings again. 0, or -XEN_EINVAL when they are wrong: then nothing was changed. */
 int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused);
-/* After anything that used the store: takes the watch events that came meanwhile. */
-void store_turn(struct daemon *d);
-/* After a call to the store: when there was no answer or the connection is gone, begins to look for a new one. */
-void store_check(struct daemon *d, int rc);
-void timer_rearm(struct daemon *d);
 /* Guests wait to be served: the loop is not to sleep. */
 void loop_again(struct daemon *d);
 

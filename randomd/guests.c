@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* One channel and one session per guest: made when it is introduced, closed when it has gone. */
+/*
+ * Guests: a channel and a session for each, from when the store knows it to when it has nothing of it any more. A guest
+ * that closes its channel gets the same page again, wiped and with a new seed.
+ */
 #include "randomd/daemon.h"
 
 #include <stdio.h>
@@ -8,13 +11,29 @@
 
 #define MS 1000000ull
 
-static bool all_digits(const char *name)
+/* ---- memory: the guest, its session and its channel in one piece ---- */
+
+static size_t aligned(size_t n)
 {
-    size_t len = strlen(name);
-    return len > 0 && len <= 5 && strspn(name, "0123456789") == len;
+    return (n + _Alignof(max_align_t) - 1u) & ~(_Alignof(max_align_t) - 1u);
 }
 
-/* ---- one guest ---- */
+static size_t session_at(void)
+{
+    return aligned(sizeof(struct guest));
+}
+
+static size_t channel_at(void)
+{
+    return session_at() + aligned(xids_randomd_session_size());
+}
+
+static size_t guest_size(void)
+{
+    return channel_at() + xids_vchan_size();
+}
+
+/* ---- one guest's channel ---- */
 
 static void add_stats(struct xids_randomd_session_stats *to, const struct guest *g)
 {
@@ -36,83 +55,159 @@ void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats
     add_stats(stats, g);
 }
 
-static void close_channel(struct daemon *d, struct guest *g)
+/* Wipes the session. The channel stays as it is, without a user. */
+static void end_session(struct daemon *d, struct guest *g)
 {
     add_stats(&g->before, g);
-    if (g->ch != NULL) {
-        d->by_port[g->port] = NULL;
-        serve_closed(d, g);
-        xids_vchan_fini(g->ch);
-        secret_put(g->ch, xids_vchan_size());
-        d->count.channels_closed++;
-    }
-    g->ch = NULL;
     xids_randomd_session_fini(g->session);
-    secret_put(g->session, xids_randomd_session_size());
     g->session = NULL;
+    if (g->ch == NULL)
+        return;
+    g->kept = g->ch;
+    g->ch = NULL;
+    d->count.channels_closed++;
+    serve_closed(d, g);
 }
 
-/* Makes the channel and its session. What identifies the guest goes into the generator. */
-static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
+/* Gives the page up. The guest may keep it mapped for as long as it likes. */
+static void give_up(struct daemon *d, struct guest *g)
 {
-    char who[160];
-    int len = snprintf(who, sizeof(who), "%u/%u/%u/%s", d->domid, g->domid, g->channels, g->vm != NULL ? g->vm : "");
+    if (g->kept == NULL)
+        return;
+    d->by_port[g->port] = NULL;
+    xids_vchan_fini(g->kept);
+    g->kept = NULL;
+}
+
+static void lose_page(struct daemon *d, struct guest *g)
+{
+    if (g->kept == NULL)
+        return;
+    give_up(d, g);
+    g->pages++;
+    d->count.pages_lost++;
+}
+
+/* What identifies the guest goes into the generator. */
+static int begin_session(struct daemon *d, struct guest *g, uint64_t now)
+{
+    struct {
+        uint8_t vm[sizeof(g->vm)];
+        uint32_t serial, channel, domid, server;
+    } who = {.serial = d->serial++, .channel = g->channels, .domid = g->domid, .server = d->domid};
+    memcpy(who.vm, g->vm, sizeof(who.vm));
     const struct xids_randomd_session_config config = {
         .source = master_source,
         .source_ctx = d->master,
-        .who = who,
-        .who_len = (size_t)len < sizeof(who) ? (size_t)len : sizeof(who) - 1,
+        .who = &who,
+        .who_len = sizeof(who),
         .reseed_ns = d->config.reseed_ns,
         .reseed_bytes = d->config.reseed_bytes,
         .unseen = repeats_unseen,
         .unseen_ctx = g,
     };
-    void *mem = secret_get(xids_randomd_session_size());
-    struct xids_vchan *ch = secret_get(xids_vchan_size());
-    int rc = mem == NULL || ch == NULL ? -XEN_ENOMEM : 0;
-    if (rc == 0)
-        rc = xids_randomd_session_init(&g->session, mem, xids_randomd_session_size(), &config, now);
-    if (rc == 0)
-        rc = xids_randomd_session_offer(g->session, ch, d->platform, g->domid, now);
-    if (rc == 0 && xids_vchan_port(ch) >= MAX_PORTS) {
-        xids_vchan_fini(ch);
-        rc = -XEN_ENOSPC;
-    }
-    if (rc < 0) {
-        g->session = NULL;
-        secret_put(mem, xids_randomd_session_size());
-        secret_put(ch, xids_vchan_size());
+    return xids_randomd_session_init(&g->session, (uint8_t *)g + session_at(), xids_randomd_session_size(), &config,
+                                     now);
+}
+
+/* Makes a channel of a page of its own. */
+static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
+{
+    struct xids_vchan *ch = (void *)((uint8_t *)g + channel_at());
+    int rc = xids_randomd_session_offer(g->session, ch, d->platform, g->domid, now);
+    if (rc < 0)
         return rc;
+    if (xids_vchan_port(ch) >= MAX_PORTS) {
+        xids_vchan_fini(ch);
+        return -XEN_ENOSPC;
     }
     g->ch = ch;
     g->port = xids_vchan_port(ch);
-    g->offered_at = now;
-    g->channels++;
     d->by_port[g->port] = g;
+    g->show = true;
+    return 0;
+}
+
+/* The same page and port again: the store has their numbers already, unless it was told to hide them. */
+static int old_channel(struct guest *g, uint64_t now)
+{
+    struct xids_vchan *ch = g->kept;
+    int rc = xids_randomd_session_reoffer(g->session, ch, now);
+    if (rc < 0)
+        return rc;
+    g->kept = NULL;
+    g->ch = ch;
+    if (g->open && g->laid && !g->hide)
+        g->touch = true;
+    else
+        g->show = true;
+    return 0;
+}
+
+static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
+{
+    int rc = begin_session(d, g, now);
+    if (rc == 0 && g->kept != NULL && old_channel(g, now) < 0) {
+        lose_page(d, g);
+        xids_randomd_session_fini(g->session);
+        rc = begin_session(d, g, now);
+    }
+    if (rc == 0 && g->ch == NULL)
+        rc = new_channel(d, g, now);
+    if (rc < 0) {
+        xids_randomd_session_fini(g->session);
+        g->session = NULL;
+        return rc;
+    }
+    g->since = now;
+    g->channels++;
     serve_opened(d, g);
     d->count.offers++;
     return 0;
 }
 
-/* Plans the next channel: soon for a guest that has been quiet, later and later for one that keeps closing. */
+/* ---- waiting ---- */
+
+static void wait_until(struct daemon *d, struct guest *g, uint64_t at)
+{
+    g->reoffer_at = at;
+    if (at < d->due)
+        d->due = at;
+}
+
+/* Soon for a guest that has been quiet, later and later for one that keeps closing. */
+static uint64_t pause_of(struct guest *g)
+{
+    unsigned int over = g->reoffers < REOFFERS_FREE ? 0 : g->reoffers - REOFFERS_FREE + 1u;
+    uint64_t wait = over == 0 ? 0 : REOFFER_MIN_MS * MS << (over < 10 ? over - 1 : 9);
+    if (g->reoffers < UINT16_MAX)
+        g->reoffers++;
+    return wait < REOFFER_MAX_MS * MS ? wait : REOFFER_MAX_MS * MS;
+}
+
 static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
 {
-    if (!g->waiting)
-        d->waiting++;
     g->waiting = true;
+    g->retry = false;
     /* The kernel does not tell whether a page that was given up is still mapped, so that all count. */
-    if (g->channels >= CHANNELS_MAX) {
-        g->reoffer_at = UINT64_MAX;
+    if (g->pages >= PAGES_MAX) {
+        wait_until(d, g, UINT64_MAX);
+        g->hide = g->open;
+        publish_queue(g);
         d->count.exhausted++;
-        log_guest(SAY_WARN, "domain %u has used up its %u channels", g->domid, CHANNELS_MAX);
+        log_guest(SAY_WARN, "domain %u keeps %u pages that it was to give back", g->domid, g->pages);
         return;
     }
-    if (now - g->offered_at > REOFFER_CALM_MS * MS)
+    if (now - g->since > REOFFER_CALM_MS * MS)
         g->reoffers = 0;
-    unsigned int over = g->reoffers < REOFFERS_FREE ? 0 : g->reoffers - REOFFERS_FREE + 1;
-    uint64_t wait = over == 0 ? 0 : REOFFER_MIN_MS * MS << (over < 10 ? over - 1 : 9);
-    g->reoffers++;
-    g->reoffer_at = now + (wait < REOFFER_MAX_MS * MS ? wait : REOFFER_MAX_MS * MS);
+    uint64_t pause = pause_of(g);
+    /* Who must wait is not to try meanwhile. */
+    if (g->open && (pause > 0 || g->kept == NULL)) {
+        g->hide = true;
+        publish_queue(g);
+    }
+    g->since = now;
+    wait_until(d, g, now + pause);
 }
 
 void guest_end(struct daemon *d, struct guest *g, int why)
@@ -127,76 +222,144 @@ void guest_end(struct daemon *d, struct guest *g, int why)
     } else {
         log_guest(SAY_DEBUG, "domain %u closed its channel", g->domid);
     }
-    store_check(d, publish_withdraw(d, g));
-    close_channel(d, g);
+    end_session(d, g);
+    if (why != -XEN_ENOTCONN)
+        lose_page(d, g);
     plan_reoffer(d, g, now);
 }
 
-static void stop_waiting(struct daemon *d, struct guest *g)
+/* Whether the guest has let go of the closed channel, so that it can have it again. False: it is looked again. */
+static bool let_go(struct daemon *d, struct guest *g, uint64_t now)
 {
-    if (g->waiting)
-        d->waiting--;
-    g->waiting = false;
+    if (g->kept == NULL)
+        return true;
+    /* It takes the event that waits, if there is one. */
+    enum xids_vchan_state state = xids_vchan_event(g->kept);
+    if (state == XIDS_VCHAN_DRAINING) {
+        int rc = xids_vchan_readable(g->kept);
+        if (rc > 0)
+            rc = xids_vchan_consume(g->kept, (uint32_t)rc);
+        state = rc < 0 ? XIDS_VCHAN_BROKEN : xids_vchan_state(g->kept);
+    }
+    if (state == XIDS_VCHAN_CLOSED)
+        return true;
+    if (state == XIDS_VCHAN_OPEN && now - g->since < LINGER_MS * MS)
+        return false;
+    lose_page(d, g);
+    return true;
 }
 
 static void offer(struct daemon *d, struct guest *g, uint64_t now)
 {
-    stop_waiting(d, g);
+    if (!let_go(d, g, now)) {
+        wait_until(d, g, now + LINGER_LOOK_MS * MS);
+        return;
+    }
+    g->waiting = false;
     int rc = open_channel(d, g, now);
     if (rc == 0) {
-        rc = publish_channel(d, g);
-        store_check(d, rc);
-    }
-    if (rc == 0) {
+        publish_queue(g);
         log_guest(SAY_DEBUG, "domain %u: channel %u offered", g->domid, g->channels);
         return;
     }
     d->count.offer_failures++;
     log_guest(SAY_WARN, "domain %u: no channel: %s", g->domid, strerror(-rc));
-    close_channel(d, g);
-    g->offered_at = now;
+    g->since = now;
     if (g->reoffers < REOFFERS_FREE)
         g->reoffers = REOFFERS_FREE;
     plan_reoffer(d, g, now);
 }
 
-static char *read_vm(struct daemon *d, domid_t domid)
+/* ---- coming and going ---- */
+
+static struct guest *add_guest(struct daemon *d, domid_t domid)
 {
-    char path[64], *value = NULL;
-    snprintf(path, sizeof(path), "/local/domain/%u/vm", domid);
-    int rc = xids_xs_read(d->xs, &value, NULL, XIDS_XS_NO_TX, path);
-    store_check(d, rc == -XEN_ENOENT ? 0 : rc);
-    return rc < 0 ? NULL : value;
+    struct guest *g = secret_get(guest_size());
+    if (g == NULL) {
+        log_guest(SAY_ERROR, "domain %u: no memory", domid);
+        return NULL;
+    }
+    g->d = d;
+    g->domid = domid;
+    g->reoffer_at = UINT64_MAX;
+    g->next = d->guests;
+    if (g->next != NULL)
+        g->next->prev = g;
+    d->guests = d->by_domid[domid] = g;
+    d->guest_count++;
+    serve_join(d, g);
+    return g;
 }
 
-static void add_guest(struct daemon *d, domid_t domid)
+static void ask_who(struct daemon *d, struct guest *g)
+{
+    if (!g->counted)
+        d->probing++;
+    g->counted = g->probe = true;
+    publish_queue(g);
+}
+
+static void answered_who(struct daemon *d, struct guest *g)
+{
+    if (g->counted)
+        d->probing--;
+    g->counted = false;
+}
+
+void guest_found(struct daemon *d, domid_t domid)
 {
     if (d->guest_count >= d->config.max_guests) {
         log_guest(SAY_WARN, "domain %u: no more than %u guests are served", domid, d->config.max_guests);
         return;
     }
-    struct guest *g = calloc(1, sizeof(*g));
-    if (g == NULL) {
-        log_guest(SAY_ERROR, "domain %u: no memory", domid);
+    struct guest *g = add_guest(d, domid);
+    if (g == NULL)
         return;
-    }
-    g->domid = domid;
-    g->vm = read_vm(d, domid);
-    g->next = d->guests;
-    d->guests = d->by_domid[domid] = g;
-    d->guest_count++;
-    serve_join(d, g);
-    offer(d, g, now_ns());
+    g->fresh = true;
+    ask_who(d, g);
 }
 
-/* gone: the guest's domain is no more, and what it has not read nobody will. */
-static void drop_guest(struct daemon *d, struct guest *g, bool gone)
+void guest_left(struct daemon *d, domid_t domid)
+{
+    struct guest *g = d->guest_count < d->config.max_guests ? add_guest(d, domid) : NULL;
+    if (g == NULL)
+        return;
+    g->gone = g->dirty = true;
+    publish_queue(g);
+}
+
+void guest_check(struct daemon *d, struct guest *g)
+{
+    ask_who(d, g);
+}
+
+/* died: its domain is no more, and what it has not read nobody will. */
+static void leave(struct daemon *d, struct guest *g, bool died)
+{
+    end_session(d, g);
+    if (died && g->kept != NULL)
+        (void)xids_vchan_peer_died(g->kept);
+    give_up(d, g);
+    answered_who(d, g);
+    g->gone = true;
+    g->waiting = g->retry = g->probe = false;
+    g->swept = 0;
+    publish_queue(g);
+}
+
+void guest_gone(struct daemon *d, struct guest *g)
+{
+    if (g->gone)
+        return;
+    log_guest(SAY_DEBUG, "domain %u has gone", g->domid);
+    leave(d, g, true);
+}
+
+void guest_forgotten(struct daemon *d, struct guest *g)
 {
     struct xids_randomd_session_stats all;
-    publish_forget(d, g);
-    if (gone && g->ch != NULL)
-        (void)xids_vchan_peer_died(g->ch);
-    close_channel(d, g);
+    domid_t domid = g->domid;
+    bool again = g->again && !d->stopping;
     guest_stats(g, &all);
     d->count.hellos += all.hellos;
     d->count.gets += all.gets;
@@ -204,77 +367,85 @@ static void drop_guest(struct daemon *d, struct guest *g, bool gone)
     d->count.errors += all.errors;
     d->count.busy += all.busy;
     serve_forget(d, g);
-    stop_waiting(d, g);
-    struct guest **at = &d->guests;
-    while (*at != g)
-        at = &(*at)->next;
-    *at = g->next;
-    d->by_domid[g->domid] = NULL;
+    publish_forget(g);
+    if (g->next != NULL)
+        g->next->prev = g->prev;
+    if (g->prev != NULL)
+        g->prev->next = g->next;
+    else
+        d->guests = g->next;
+    d->by_domid[domid] = NULL;
     d->guest_count--;
-    free(g->vm);
-    free(g);
+    secret_put(g, guest_size());
+    if (again)
+        guest_found(d, domid);
 }
 
-/* ---- who is there ---- */
-
-static bool same_guest(struct daemon *d, const struct guest *g)
+static void guest_is_new(struct daemon *d, struct guest *g)
 {
-    int introduced = xids_xs_is_introduced(d->xs, g->domid);
-    store_check(d, introduced);
-    if (introduced <= 0)
-        return introduced < 0; /* not known: leave it alone */
+    g->fresh = false;
+    if (!g->introduced) {
+        /* What an earlier run has left for another one of that number. */
+        g->dirty = g->pointed || g->versioned;
+        leave(d, g, true);
+        return;
+    }
+    /* That run has left everything in its place, if it got as far as the pointer, in the home of this very domain. */
+    g->laid = g->dirty = g->pointed && g->versioned;
+    offer(d, g, now_ns());
+}
+
+void guest_probed(struct daemon *d, struct guest *g, int rc)
+{
+    answered_who(d, g);
+    if (g->gone)
+        return;
+    if (g->fresh) {
+        g->introduced = g->introduced && rc == 0;
+        guest_is_new(d, g);
+        return;
+    }
+    if (rc < 0)
+        return; /* not known: leave it alone */
     /* Its number can belong to another by now, with another home. */
-    int present = g->ch != NULL ? publish_present(d, g) : 1;
-    store_check(d, present);
-    if (present == 0)
-        return false;
-    char *vm = read_vm(d, g->domid);
-    bool same = g->vm == NULL || (vm != NULL && strcmp(vm, g->vm) == 0);
-    free(vm);
-    return same || d->store_lost;
+    bool lost = g->laid && g->open && !g->hide && !g->unsure && !g->pointed;
+    if (g->introduced && !g->other && !lost)
+        return;
+    g->again = g->introduced;
+    guest_gone(d, g);
 }
 
-void guests_scan(struct daemon *d)
+void guest_published(struct daemon *d, struct guest *g)
 {
-    char **names = NULL;
-    unsigned int count = 0;
-    d->count.scans++;
-    for (struct guest *g = d->guests, *next; g != NULL; g = next) {
-        next = g->next;
-        if (!d->store_lost && !same_guest(d, g)) {
-            log_guest(SAY_DEBUG, "domain %u has gone", g->domid);
-            drop_guest(d, g, true);
-        }
-    }
-    int rc = xids_xs_directory(d->xs, &names, &count, XIDS_XS_NO_TX, "/local/domain");
-    store_check(d, rc == -XEN_ENOENT ? 0 : rc);
-    for (unsigned int i = 0; rc >= 0 && i < count && !d->store_lost; i++) {
-        if (!all_digits(names[i]))
-            continue;
-        unsigned long id = strtoul(names[i], NULL, 10);
-        if (id >= DOMID_FIRST_RESERVED || id == d->domid)
-            continue;
-        domid_t domid = (domid_t)id;
-        if (d->by_domid[domid] != NULL)
-            continue;
-        int introduced = xids_xs_is_introduced(d->xs, domid);
-        store_check(d, introduced);
-        if (introduced == 1)
-            add_guest(d, domid);
-    }
-    free(names);
+    (void)d;
+    log_guest(SAY_DEBUG, "domain %u: channel %u is published", g->domid, g->channels);
 }
 
-void guests_republish(struct daemon *d)
+void guest_refused(struct daemon *d, struct guest *g, int rc)
+{
+    d->count.store_refusals++;
+    log_guest(SAY_WARN, "domain %u: xenstore refuses its nodes: %s", g->domid, strerror(-rc));
+    if (g->waiting)
+        return;
+    if (g->reoffers < REOFFERS_FREE)
+        g->reoffers = REOFFERS_FREE;
+    g->retry = true;
+    wait_until(d, g, now_ns() + pause_of(g));
+}
+
+void guests_restore(struct daemon *d)
 {
     for (struct guest *g = d->guests; g != NULL; g = g->next) {
-        if (g->ch == NULL || d->store_lost)
+        g->talk = TALK_NONE;
+        g->retry = false;
+        publish_queue(g);
+        if (g->gone)
             continue;
+        g->unsure = true;
+        g->rooted = g->second = g->laid = g->looked = g->prepared = g->touch = false;
+        g->show = g->ch != NULL;
         /* A store that has forgotten its domains must not get homes for them from us. */
-        int rc = xids_xs_is_introduced(d->xs, g->domid);
-        if (rc == 1)
-            rc = publish_channel(d, g);
-        store_check(d, rc);
+        ask_who(d, g);
     }
 }
 
@@ -282,16 +453,24 @@ void guests_republish(struct daemon *d)
 
 uint64_t guests_due(struct daemon *d)
 {
-    uint64_t now = now_ns(), due = UINT64_MAX;
-    if (d->waiting == 0 || d->store_lost)
-        return due;
+    uint64_t now = now_ns();
+    if (now < d->due || d->store_lost)
+        return d->store_lost ? UINT64_MAX : d->due;
+    d->due = UINT64_MAX;
     for (struct guest *g = d->guests; g != NULL; g = g->next) {
-        if (g->waiting && g->reoffer_at <= now)
+        if (!g->waiting && !g->retry)
+            continue;
+        if (g->reoffer_at > now) {
+            wait_until(d, g, g->reoffer_at);
+            continue;
+        }
+        g->retry = false;
+        if (g->waiting)
             offer(d, g, now);
-        if (g->waiting && g->reoffer_at < due)
-            due = g->reoffer_at;
+        else
+            publish_queue(g);
     }
-    return due;
+    return d->due;
 }
 
 void guests_ready(struct daemon *d)
@@ -322,14 +501,15 @@ int guests_restored(struct daemon *d, domid_t domid)
 
 void guests_stop(struct daemon *d)
 {
-    for (struct guest *g = d->guests, *next; g != NULL; g = next) {
-        next = g->next;
+    for (struct guest *g = d->guests; g != NULL; g = g->next) {
+        if (g->gone)
+            continue;
         if (g->ch != NULL) {
             xids_randomd_session_bye(g->session, XIDS_RANDOMD_CODE_STOPPING, 1000);
             int rc = xids_randomd_session_serve(g->session, g->ch, now_ns());
             if (rc < 0 && rc != -XEN_ENOTCONN)
                 log_guest(SAY_DEBUG, "domain %u: no farewell: %s", g->domid, strerror(-rc));
         }
-        drop_guest(d, g, false);
+        leave(d, g, false);
     }
 }

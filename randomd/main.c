@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* xids-randomd: its life, the loop, and the connection to xenstore. */
+/* xids-randomd: its life and the loop. */
 #include "randomd/daemon.h"
 
 #include <errno.h>
@@ -13,8 +13,6 @@
 
 #define MS 1000000ull
 
-static const char watch_introduce[] = "introduce", watch_release[] = "release";
-
 uint64_t now_ns(void)
 {
     struct timespec t;
@@ -23,8 +21,6 @@ uint64_t now_ns(void)
 }
 
 /* ---- the loop ---- */
-
-static void store_back(struct daemon *d);
 
 static void on_idle(uv_idle_t *h)
 {
@@ -44,98 +40,10 @@ static void on_event(uv_poll_t *h, int status, int events)
     turn_end(d);
 }
 
-static void on_store(uv_poll_t *h, int status, int events)
-{
-    struct daemon *d = h->data;
-    (void)status;
-    (void)events;
-    int rc = xids_xs_pump(d->xs);
-    store_check(d, rc);
-    if (d->store_lost && rc == 0)
-        store_back(d);
-    turn_end(d);
-}
-
-/* Makes (again) the poll handle of the store's descriptor, which changes with each connection. */
-static int poll_store(struct daemon *d)
-{
-    int rc = uv_poll_init(&d->loop, &d->store_poll, xids_xs_fd(d->xs));
-    d->store_poll.data = d;
-    d->store_polled = rc == 0;
-    return rc < 0 ? rc : uv_poll_start(&d->store_poll, UV_READABLE, on_store);
-}
-
-static void store_poll_closed(uv_handle_t *h)
-{
-    struct daemon *d = h->data;
-    d->store_polled = false;
-}
-
-void store_check(struct daemon *d, int rc)
-{
-    struct xids_xs_client *client = xids_xs_client(d->xs);
-    /* Who does not answer once is not asked again: every guest would wait each time. */
-    if (rc == -XEN_ETIMEDOUT)
-        xids_xs_client_fail(client, -XEN_ENOTCONN, "no answer in time");
-    if (xids_xs_client_error(client) == 0)
-        return;
-    if (!d->store_lost)
-        log_line(SAY_ERROR, "xenstore: %s", xids_xs_reason(d->xs));
-    d->store_lost = true;
-    if (d->store_polled && !uv_is_closing((uv_handle_t *)&d->store_poll))
-        uv_close((uv_handle_t *)&d->store_poll, store_poll_closed);
-}
-
-/* Connects anew, without waiting: a store that hangs accepts connections too. Its first word ends the loss. */
-static void store_reconnect(struct daemon *d)
-{
-    /* The old handle must be gone before it is made anew. */
-    if (d->store_polled || xids_xs_reconnect(d->xs) < 0)
-        return;
-    int rc = poll_store(d);
-    if (rc < 0)
-        log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));
-    store_check(d, xids_xs_pump(d->xs));
-}
-
-static void store_back(struct daemon *d)
-{
-    struct xids_xs_event event;
-    /* Each watch gives an event when it is set again. */
-    if (xids_xs_next_event(d->xs, &event, 0) != 1)
-        return;
-    d->store_lost = false;
-    d->count.store_reconnects++;
-    log_line(SAY_INFO, "xenstore is back");
-    store_check(d, publish_begin(d));
-    guests_republish(d);
-    d->rescan = true;
-}
-
-void store_turn(struct daemon *d)
-{
-    struct xids_xs_event event;
-    int rc = 0;
-    if (d->store_lost)
-        return;
-    while ((rc = xids_xs_next_event(d->xs, &event, 0)) == 1)
-        d->rescan = true;
-    store_check(d, rc);
-    /* A scan makes calls to the store, with which more events come: they are looked at once more, then at the next
-     * turn. */
-    if (d->rescan && !d->store_lost) {
-        d->rescan = false;
-        guests_scan(d);
-        if (!d->store_lost && xids_xs_next_event(d->xs, &event, 0) == 1)
-            d->rescan = true;
-    }
-}
-
 static void on_timer(uv_timer_t *h)
 {
     struct daemon *d = h->data;
-    if (d->store_lost)
-        store_reconnect(d);
+    store_retry(d);
     if (!d->was_ready && master_ready(d->master)) {
         d->was_ready = true;
         log_line(SAY_INFO, "the kernel's generator is ready");
@@ -145,16 +53,10 @@ static void on_timer(uv_timer_t *h)
     turn_end(d);
 }
 
-void timer_rearm(struct daemon *d)
+static void timer_rearm(struct daemon *d, uint64_t due)
 {
-    uint64_t due = guests_due(d), held = serve_due(d), now = now_ns();
-    if (held < due)
-        due = held;
-    uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due <= now ? 1 : (due - now) / MS + 1;
-    if (d->rescan && !d->store_lost)
-        ms = 1;
-    if (d->store_lost && ms > STORE_RETRY_MS)
-        ms = STORE_RETRY_MS;
+    uint64_t now = now_ns();
+    uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due == 0 ? 0 : due <= now ? 1 : (due - now) / MS + 1;
     if (!d->was_ready && ms > NOT_READY_POLL_MS)
         ms = NOT_READY_POLL_MS;
     if (ms == UINT64_MAX)
@@ -173,8 +75,11 @@ void turn_end(struct daemon *d)
 {
     if (d->stopping)
         return;
-    store_turn(d);
-    timer_rearm(d);
+    uint64_t due = guests_due(d), store_due = store_turn(d), held = serve_due(d);
+    /* What the store has told can have made guests wait. */
+    due = d->due < due ? d->due : due;
+    due = held < due ? held : due;
+    timer_rearm(d, store_due < due ? store_due : due);
     if (serve_waiting(d))
         loop_again(d);
 }
@@ -216,30 +121,6 @@ static void on_signal(uv_signal_t *h, int number)
 
 /* ---- start and stop ---- */
 
-static int open_store(struct daemon *d)
-{
-    int rc = xids_xs_open(&d->xs, NULL);
-    if (rc < 0) {
-        log_line(SAY_ERROR, "xenstore cannot be reached (does xenstored run?): %s", strerror(-rc));
-        return rc;
-    }
-    xids_xs_set_timeout(d->xs, STORE_TIMEOUT_MS);
-    /* Every other domain finds its number in its home; domain 0 only if somebody has put it there. */
-    rc = xids_xs_own_domid(d->xs, &d->domid);
-    if (rc < 0 && rc != -XEN_ENOENT) {
-        log_line(SAY_ERROR, "xenstore does not say which domain this is: %s", strerror(-rc));
-        return rc;
-    }
-    rc = xids_xs_watch(d->xs, "@introduceDomain", watch_introduce);
-    if (rc == 0)
-        rc = xids_xs_watch(d->xs, "@releaseDomain", watch_release);
-    if (rc == 0)
-        rc = publish_begin(d);
-    if (rc < 0)
-        log_line(SAY_ERROR, "xenstore does not do what a daemon's domain may ask: %s", strerror(-rc));
-    return rc;
-}
-
 static int open_platform(struct daemon *d)
 {
     int rc = xids_platform_xen_open_as(&d->platform, d->domid, XIDS_PLATFORM_XEN_NO_STATUS);
@@ -267,7 +148,7 @@ static int open_loop(struct daemon *d)
     if (rc == 0)
         rc = uv_poll_start(&d->event_poll, UV_READABLE, on_event);
     if (rc == 0)
-        rc = poll_store(d);
+        rc = store_poll(d);
     if (rc == 0)
         rc = uv_signal_start(&d->on_term, on_signal, SIGTERM);
     if (rc == 0)
@@ -288,7 +169,7 @@ static void close_handle(uv_handle_t *h, void *ctx)
 
 static void run(struct daemon *d, int ready_fd)
 {
-    if (control_start(d) < 0 || master_new(&d->master) < 0 || repeats_start(d->master) < 0 || open_store(d) < 0 ||
+    if (control_start(d) < 0 || master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 ||
         open_platform(d) < 0 || open_loop(d) < 0 ||
         sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
         d->status = EXIT_FAILURE;
@@ -299,7 +180,6 @@ static void run(struct daemon *d, int ready_fd)
         log_line(SAY_WARN, "the kernel's generator is not seeded yet: guests are told so");
     if (!secret_locked())
         log_line(SAY_WARN, "memory for secrets cannot be locked; raise the limit (LimitMEMLOCK)");
-    d->rescan = true;
     turn_end(d);
     notify_manager("READY=1\nSTATUS=serving");
     background_ready(ready_fd);
@@ -307,7 +187,7 @@ static void run(struct daemon *d, int ready_fd)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     notify_manager("STOPPING=1");
     guests_stop(d);
-    publish_end(d);
+    store_end(d);
 }
 
 static void finish(struct daemon *d)
@@ -347,6 +227,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     secret_process();
     serve_begin(&d);
+    d.talkers_end = &d.talkers;
+    d.due = UINT64_MAX;
     int rc = uv_loop_init(&d.loop);
     if (rc < 0) {
         log_line(SAY_ERROR, "event loop: %s", uv_strerror(rc));

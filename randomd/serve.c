@@ -138,8 +138,8 @@ static void take_events(struct daemon *d, uint64_t now)
         evtchn_port_t port = (evtchn_port_t)rc;
         struct guest *g = port < MAX_PORTS ? d->by_port[port] : NULL;
         d->count.events++;
-        if (g == NULL)
-            continue; /* closed meanwhile */
+        if (g == NULL || g->ch == NULL)
+            continue; /* closed meanwhile; it stays masked until there is another offer */
         g->event = true;
         if (!held_back(d, g, now))
             xids_fair_wake(&d->fair, &g->share);

@@ -19,8 +19,10 @@ static void add_text(struct json_object *to, const char *name, const char *text)
 
 static const char *state_name(const struct guest *g)
 {
+    if (g->gone)
+        return "gone";
     if (g->ch == NULL)
-        return g->reoffer_at == UINT64_MAX ? "exhausted" : "waiting";
+        return !g->waiting ? "new" : g->reoffer_at == UINT64_MAX ? "exhausted" : "waiting";
     switch (xids_vchan_state(g->ch)) {
     case XIDS_VCHAN_CONNECTING:
         return "offered";
@@ -77,6 +79,8 @@ static void add_counters(struct json_object *to, struct daemon *d)
     add_number(counters, "offers", c.offers);
     add_number(counters, "offer-failures", c.offer_failures);
     add_number(counters, "guests-exhausted", c.exhausted);
+    add_number(counters, "pages-lost", c.pages_lost);
+    add_number(counters, "store-refusals", c.store_refusals);
     add_number(counters, "channels-closed", c.channels_closed);
     add_number(counters, "violations", c.violations);
     add_number(counters, "store-reconnects", c.store_reconnects);

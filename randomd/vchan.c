@@ -5,23 +5,37 @@
 #define LEFT (1u << XIDS_RANDOMD_LEFT_ORDER)
 #define RIGHT (1u << XIDS_RANDOMD_RIGHT_ORDER)
 
-int xids_randomd_session_offer(struct xids_randomd_session *s, struct xids_vchan *ch,
-                               const struct xids_platform *platform, domid_t remote, uint64_t now)
+static int put_seed(struct xids_randomd_session *s, struct xids_vchan *ch, uint64_t now)
 {
     uint8_t seed[128];
-    int rc = xids_vchan_server_init(ch, platform, remote, XIDS_RANDOMD_LEFT_ORDER, XIDS_RANDOMD_RIGHT_ORDER,
-                                    XIDS_VCHAN_WIPE | XIDS_VCHAN_BATCH);
-    if (rc < 0)
-        return rc;
-    rc = xids_randomd_session_prefill(s, seed, sizeof(seed), now);
+    int rc = xids_randomd_session_prefill(s, seed, sizeof(seed), now);
     if (rc > 0)
         rc = xids_vchan_send(ch, seed, (uint32_t)rc);
     if (rc >= 0)
         rc = xids_vchan_flush(ch);
     xids_wipe(seed, sizeof(seed));
+    return rc < 0 ? rc : 0;
+}
+
+int xids_randomd_session_offer(struct xids_randomd_session *s, struct xids_vchan *ch,
+                               const struct xids_platform *platform, domid_t remote, uint64_t now)
+{
+    int rc = xids_vchan_server_init(ch, platform, remote, XIDS_RANDOMD_LEFT_ORDER, XIDS_RANDOMD_RIGHT_ORDER,
+                                    XIDS_VCHAN_WIPE | XIDS_VCHAN_BATCH);
+    if (rc < 0)
+        return rc;
+    rc = put_seed(s, ch, now);
     if (rc < 0)
         xids_vchan_fini(ch);
-    return rc < 0 ? rc : 0;
+    return rc;
+}
+
+int xids_randomd_session_reoffer(struct xids_randomd_session *s, struct xids_vchan *ch, uint64_t now)
+{
+    int rc = xids_vchan_discard(ch);
+    if (rc == 0)
+        rc = xids_vchan_reoffer(ch);
+    return rc < 0 ? rc : put_seed(s, ch, now);
 }
 
 /* Puts out what an engine gave and wipes our copy of it. */

@@ -23,6 +23,13 @@ int xids_randomd_session_offer(struct xids_randomd_session *s, struct xids_vchan
                                const struct xids_platform *platform, domid_t remote, uint64_t now) XIDS_MUST_CHECK;
 
 /*
+ * Offers a channel that its client has closed to the next client of the same domain: the same page and port, without a
+ * byte of what there was, and with the boot seed of s, a new session. Errors as xids_vchan_discard and
+ * xids_vchan_reoffer; the channel is then good for fini only.
+ */
+int xids_randomd_session_reoffer(struct xids_randomd_session *s, struct xids_vchan *ch, uint64_t now) XIDS_MUST_CHECK;
+
+/*
  * Answers what the guest asked, as far as there is room, and asks to be woken.
  * Returns 0: sleep; 1: there may be more at once, call again after the others had their turn; -XEN_ENOTCONN: the
  * channel or the session has ended in good order; -XEN_EBADMSG and others: it is broken. After an error close the
