@@ -144,7 +144,9 @@ static void pour(struct xids_entropy *e)
 void xids_entropy_local(struct xids_entropy *e, const void *data, size_t len, unsigned int bits, uint64_t now)
 {
     at(e, now);
-    (void)xids_entropy_look(e);
+    /* What was gathered before the copy, every copy has. */
+    if (xids_entropy_look(e))
+        bits = 0;
     xids_rng_mix(&e->pool, TAG_LOCAL, data, len);
     e->gathered = true;
     e->pool_bits = (uint16_t)(e->pool_bits + (bits < XIDS_ENTROPY_FULL_BITS ? bits : XIDS_ENTROPY_FULL_BITS));

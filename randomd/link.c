@@ -58,6 +58,7 @@ struct xids_randomd_link {
     uint32_t watch;
     uint8_t listed; /* the servers that the store names, beside the first, and which are not asked for yet */
     bool listing, changed, suspended;
+    bool salted, salting; /* our place in the toolstack's tree is known, is asked for */
 };
 
 static void refuse(struct server *s, int rc, const char *reason)
@@ -210,6 +211,25 @@ static void on_list(void *ctx, int rc, const void *payload, uint32_t len)
             l->listed |= (uint8_t)(1u << (name[i] - '0'));
 }
 
+/* It names this guest, with its uuid: no secret, but other guests have another. */
+static void on_vm(void *ctx, int rc, const void *payload, uint32_t len)
+{
+    struct xids_randomd_link *l = ctx;
+    l->salting = false;
+    if (rc == 0)
+        xids_entropy_salt(l->entropy, payload, len);
+}
+
+static void salt(struct xids_randomd_link *l)
+{
+    domid_t domid = l->config.platform->domid;
+    if (l->salted)
+        return;
+    l->salted = true;
+    xids_entropy_salt(l->entropy, &domid, sizeof(domid));
+    l->salting = xids_xs_client_read(l->config.xs, 0, "vm", on_vm, l) == 0;
+}
+
 static void hush(struct xids_randomd_link *l)
 {
     for (unsigned int n = 0; n < SERVERS; n++) {
@@ -223,7 +243,9 @@ static void hush(struct xids_randomd_link *l)
     }
     if (l->listing)
         (void)xids_xs_client_cancel(l->config.xs, on_list, l);
-    l->listing = false;
+    if (l->salting)
+        (void)xids_xs_client_cancel(l->config.xs, on_vm, l);
+    l->listing = l->salting = false;
     l->listed = 0;
 }
 
@@ -286,6 +308,8 @@ static void ask(struct xids_randomd_link *l, uint64_t now)
     l->listing = rc == 0;
     if (rc < 0)
         cannot_ask(&l->servers[0], rc, now);
+    else
+        salt(l);
 }
 
 static void ask_for_listed(struct xids_randomd_link *l, uint64_t now)
@@ -437,6 +461,8 @@ static uint64_t part_step(void *ctx, uint64_t now)
         due = sooner(step_server(&l->servers[i], now), due);
     if (spread(l))
         due = 0;
+    if (l->config.local != NULL)
+        due = sooner(xids_local_turn(l->config.local, now), due);
     xids_entropy_tick(l->entropy, now);
     tell(l);
     return sooner(sooner(ask_at(l), xids_entropy_deadline(l->entropy)), due);
@@ -463,13 +489,15 @@ static void part_suspend(void *ctx)
         leave(&l->servers[i]);
         xids_randomd_client_forget(l->servers[i].client);
     }
+    if (l->config.local != NULL)
+        xids_local_forget(l->config.local);
     tell(l);
 }
 
 static void part_resume(void *ctx)
 {
     struct xids_randomd_link *l = ctx;
-    l->suspended = false;
+    l->suspended = l->salted = false;
     l->not_before = l->retry_at = 0;
     for (unsigned int i = 0; i < SERVERS; i++)
         l->servers[i].told = 0;
@@ -511,7 +539,8 @@ int xids_randomd_link_init(struct xids_randomd_link **link, void *mem, size_t si
 {
     struct xids_randomd_link *l = mem;
     struct xids_entropy_config own;
-    if (mem == NULL || size < xids_randomd_link_size() || (uintptr_t)mem % _Alignof(max_align_t) != 0)
+    if (mem == NULL || size < xids_randomd_link_size() || (uintptr_t)mem % _Alignof(max_align_t) != 0 ||
+        (config->local != NULL && config->client.entropy == NULL))
         return -XEN_EINVAL;
     __builtin_memset(l, 0, sizeof(*l));
     l->config = *config;

@@ -53,9 +53,10 @@ struct xids_xs_client *xids_guest_xenstore(struct xids_guest *g);
 void xids_guest_memory(const struct xids_guest *g, uint64_t *total, uint64_t *unused);
 
 /*
- * Bytes from the CPU's own generator (RDSEED, else RDRAND), and, as every machine has them, time stamps of varying
- * work: up to len bytes into out. Sets *bits to an honest estimate of the entropy in them, 0 when there is no
- * hardware source. For xids_randomd_client_mix and nonces.
+ * Fills out with len bytes made of the machine's own sources (local.h), which takes some milliseconds. Sets *bits to an
+ * honest estimate of the entropy in them: as many as there are, 256 at most; or 0 when the sources do not do, and then
+ * out is good for a nonce only. For xids_randomd_client_mix and nonces; a program that wants to know more has a struct
+ * xids_local of its own.
  */
 void xids_guest_local_entropy(struct xids_guest *g, void *out, size_t len, unsigned int *bits);
 

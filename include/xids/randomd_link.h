@@ -18,6 +18,7 @@
 #ifndef XIDS_RANDOMD_LINK_H
 #define XIDS_RANDOMD_LINK_H
 
+#include <xids/local.h>
 #include <xids/loop.h>
 #include <xids/randomd.h>
 #include <xids/xs_client.h>
@@ -31,6 +32,11 @@ struct xids_randomd_link_config {
     struct xids_xs_client *xs;      /* with room for watched paths of 255 bytes */
     struct xids_randomd_client_config
         client; /* for each; server is not used. No entropy: the link has its own inside */
+    /*
+     * Sources of the guest's own that feed the same generator, or NULL: the link gives them their turns, and has them
+     * forget before suspend. They must outlive it; so client.entropy must be given too.
+     */
+    struct xids_local *local;
     /*
      * The grade or the epoch is another one. The epoch is that of the first server with which there is a session; 0:
      * there is none at the moment. Called from the link's step and suspend, and must neither end the link nor suspend
@@ -53,7 +59,10 @@ struct xids_randomd_link_config {
 /* The bytes of memory that a link needs, aligned for any type. */
 size_t xids_randomd_link_size(void);
 
-/* Makes a link in mem; it begins with the first step of its part. -XEN_EINVAL: mem is too small or not aligned. */
+/*
+ * Makes a link in mem; it begins with the first step of its part. -XEN_EINVAL: mem is too small or not aligned, or
+ * there are local sources without the entropy that they feed.
+ */
 int xids_randomd_link_init(struct xids_randomd_link **link, void *mem, size_t size,
                            const struct xids_randomd_link_config *config, uint64_t now) XIDS_MUST_CHECK;
 

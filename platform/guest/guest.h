@@ -192,11 +192,6 @@ bool arch_on_xen(void);
  */
 void XIDS_PEER *arch_xen_page(uint64_t number);
 
-/*
- * Takes the CPU's own random numbers: the count of bytes had, 0: the CPU has none. *bits: an honest estimate of the
- * entropy in them.
- */
-size_t arch_random(void *out, size_t len, unsigned int *bits);
 uint64_t arch_cycles(void);
 /* Has Xen call guest_upcall for event channel events. */
 int arch_upcall_init(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What the processor needs to know: segments, a task state for the stacks of interrupts, the interrupt table, floating
- * point. And what it tells: its maker and whether Xen is below.
+ * point. And what it tells: its maker, its time stamps and whether Xen is below.
  */
 #include "platform/guest/x86_64/arch.h"
 
@@ -35,6 +35,13 @@ static struct gate idt[VECTORS] __attribute__((aligned(16)));
 static uint32_t xen_leaf;
 
 bool arch_hypercall_amd;
+
+uint64_t arch_cycles(void)
+{
+    uint32_t low, high;
+    __asm__ __volatile__("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return (uint64_t)high << 32 | low;
+}
 
 struct cpuid arch_cpuid(uint32_t leaf, uint32_t subleaf)
 {
