@@ -350,9 +350,30 @@ uint32_t xids_sim_queue_owner(const struct xids_sim_machine *m, int fd)
 
 /* ---- memory ---- */
 
+/*
+ * Frames in a row, which a single one is, in one call. A single one is there at once, as Linux's mappings of grants
+ * are; more than one would take memory for a ring of which perhaps little is ever used.
+ */
+static void *map_run(struct xids_sim_machine *m, void *at, uint32_t first, uint32_t count, int prot)
+{
+    int flags = MAP_SHARED | (at != NULL ? MAP_FIXED : 0) | (count == 1 ? MAP_POPULATE : 0);
+    void *area = mmap(at, count * PAGE, prot, flags, m->ram_fd, (off_t)((first - 1) * PAGE));
+    return area != MAP_FAILED ? area : NULL;
+}
+
+static uint32_t run_of(const uint32_t *frames, uint32_t count)
+{
+    uint32_t run = 1;
+    while (run < count && frames[run] == frames[0] + run)
+        run++;
+    return run;
+}
+
 void *xids_sim_map_frames(struct xids_sim_machine *m, void *at, const uint32_t *frames, uint32_t count, int prot)
 {
     int fixed = at != NULL ? MAP_FIXED : 0;
+    if (count > 0 && frames[0] != 0 && run_of(frames, count) == count)
+        return map_run(m, at, frames[0], count, prot);
     uint8_t *area = mmap(at, count * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
     if (area == MAP_FAILED)
         return NULL;
@@ -360,10 +381,8 @@ void *xids_sim_map_frames(struct xids_sim_machine *m, void *at, const uint32_t *
         run = 1;
         if (frames[i] == 0)
             continue;
-        while (i + run < count && frames[i + run] == frames[i] + run)
-            run++;
-        if (mmap(area + i * PAGE, run * PAGE, prot, MAP_SHARED | MAP_FIXED, m->ram_fd,
-                 (off_t)((frames[i] - 1) * PAGE)) == MAP_FAILED) {
+        run = run_of(frames + i, count - i);
+        if (map_run(m, area + i * PAGE, frames[i], run, prot) == NULL) {
             int err = errno;
             (void)munmap(area, count * PAGE);
             errno = err;
