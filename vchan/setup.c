@@ -238,7 +238,38 @@ static int client_pages(struct xids_vchan *ch, unsigned int *left_order, unsigne
     return rc;
 }
 
-/* Maps the control page again, so that the platform clears cli_live and wakes the server if we die. */
+/* What of the page is looked at in a copy: all before the rings. */
+#define HEAD_BYTES VCHAN_AT_SMALL_RING
+
+/*
+ * Whether a copy of the page's head says that it is a control page with both rings in it, and makes sense. It saves
+ * mapping the page twice, which costs far more. Where it does not, for whatever reason, client_pages finds out.
+ */
+static bool look_ahead(const struct xids_vchan *ch, unsigned int *left_order, unsigned int *right_order,
+                       unsigned int flags)
+{
+    uint8_t page[XIDS_PAGE_SIZE];
+    struct xids_grant_copy head = {.domid = ch->remote, .ref = ch->ring_ref, .len = HEAD_BYTES, .memory = page};
+    struct xids_vchan probe = *ch;
+    const struct xids_platform_ops *ops = ch->platform->ops;
+    /* Programs of libxenvchan have a platform that maps and does no more. */
+    if (ops->copy == NULL || ops->copy(ch->platform->ctx, &head, 1) < 0 || head.status != 0)
+        return false;
+    probe.page = (uint8_t XIDS_PEER *)page;
+    uint32_t orders = xids_peer_load(word(&probe, VCHAN_AT_LEFT_ORDER));
+    *left_order = orders & 0xffffu;
+    *right_order = orders >> 16;
+    /* Orders before indices, as in client_pages: the true ones are looked at behind this. */
+    xids_peer_fence();
+    return xids_peer_load8(probe.page + VCHAN_AT_SRV_LIVE) != VCHAN_GONE &&
+           orders_possible(*left_order, *right_order) && *left_order < VCHAN_ORDER_PAGE &&
+           *right_order < VCHAN_ORDER_PAGE && attach(&probe, *left_order, *right_order, flags) == 0;
+}
+
+/*
+ * Maps the control page, again where it is mapped already, so that the platform clears cli_live and wakes the server if
+ * we die.
+ */
 static int promise_end(struct xids_vchan *ch)
 {
     const struct xids_unmap_notify on_death = {.clear_byte = true, .offset = VCHAN_AT_CLI_LIVE, .port = ch->port};
@@ -246,7 +277,8 @@ static int promise_end(struct xids_vchan *ch)
     int rc = ch->platform->ops->map(ch->platform->ctx, &page, &ch->ring_ref, ch->remote, 1, 0, &on_death);
     if (rc < 0)
         return rc;
-    (void)ch->platform->ops->unmap(ch->platform->ctx, ch->page, 1);
+    if (ch->page != NULL)
+        (void)ch->platform->ops->unmap(ch->platform->ctx, ch->page, 1);
     ch->page = page;
     return 0;
 }
@@ -264,10 +296,13 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
     ch->port = (evtchn_port_t)rc;
     ch->connected = true;
     ch->wipe_in = ch->wipe_out = (flags & XIDS_VCHAN_WIPE) != 0;
-    rc = client_pages(ch, &left_order, &right_order);
-    /* Twice: the indices must make sense too before we promise anything, and then the page lies elsewhere. */
-    if (rc == 0)
-        rc = attach(ch, left_order, right_order, flags);
+    rc = 0;
+    if (!look_ahead(ch, &left_order, &right_order, flags)) {
+        rc = client_pages(ch, &left_order, &right_order);
+        /* Twice: the indices must make sense too before we promise anything, and then the page lies elsewhere. */
+        if (rc == 0)
+            rc = attach(ch, left_order, right_order, flags);
+    }
     if (rc == 0)
         rc = promise_end(ch);
     if (rc == 0)

@@ -111,6 +111,48 @@ static void exchange(struct xids_vchan *from, struct xids_vchan *to, unsigned in
     ck_assert_int_eq(xids_vchan_read(to, in, 1), -XEN_EAGAIN);
 }
 
+/* A client looks before it promises anything: at a copy where it can, else at a mapping of its own. */
+START_TEST(client_looks_at_a_copy_of_a_page_that_has_all)
+{
+    struct pair p;
+    bool copies = _i == 0;
+    pair_serve(&p, 10, 11, 0);
+    if (!copies)
+        world_cannot_copy(p.w, 1);
+    ck_assert_int_eq(pair_connect(&p, 0), 0);
+    ck_assert_uint_eq(world_maps(p.w, 1), copies ? 1 : 2);
+    exchange(p.c, p.s, 1, false);
+    exchange(p.s, p.c, 2, true);
+    pair_close(&p);
+}
+END_TEST
+
+/* Nor does it map what the copy shows to be no control page of a living server, but to find out why. */
+START_TEST(client_promises_nothing_to_a_page_that_makes_no_sense)
+{
+    static const struct {
+        size_t offset;
+        uint8_t byte;
+        int error;
+    } spoilt[] = {
+        {21, 0, -XEN_ECONNREFUSED}, /* srv_live */
+        {16, 0xff, -XEN_EBADMSG},   /* left_order */
+        {3, 0xff, -XEN_EBADMSG},    /* the left ring's consumer */
+        {15, 0xff, -XEN_EBADMSG},   /* the right ring's producer */
+    };
+    struct pair p;
+    pair_serve(&p, 10, 11, 0);
+    uint8_t before = p.page[spoilt[_i].offset];
+    p.page[spoilt[_i].offset] = spoilt[_i].byte;
+    ck_assert_int_eq(pair_connect(&p, 0), spoilt[_i].error);
+    /* cli_live is as the server left it: the platform clears it for whoever promised. */
+    ck_assert_uint_eq(p.page[20], 2);
+    p.page[spoilt[_i].offset] = before;
+    ck_assert_int_eq(pair_connect(&p, 0), 0);
+    pair_close(&p);
+}
+END_TEST
+
 START_TEST(stream_arrives_whole_both_ways)
 {
     struct pair p;
@@ -566,6 +608,8 @@ Suite *xids_suite(void)
     tcase_add_loop_test(wire, server_lays_out_the_page_as_libxenvchan_does, 0, N_ORDERS);
     tcase_add_loop_test(wire, client_announces_itself_as_libxenvchan_does, 0, N_ORDERS);
     tcase_add_test(wire, client_maps_the_right_ring_for_reading_only);
+    tcase_add_loop_test(wire, client_looks_at_a_copy_of_a_page_that_has_all, 0, 2);
+    tcase_add_loop_test(wire, client_promises_nothing_to_a_page_that_makes_no_sense, 0, 4);
     tcase_add_loop_test(wire, server_refuses_orders_that_do_not_fit, 0, N_BAD_ORDERS);
     tcase_add_test(wire, unknown_flags_are_refused);
     tcase_add_loop_test(wire, bytes_lie_where_the_order_says, 0, 6);

@@ -12,7 +12,8 @@ struct side {
     int d;
     struct xids_platform platform;
     const struct xids_platform *model;
-    unsigned int notifies, countdown, readonly_pages;
+    unsigned int notifies, countdown, readonly_pages, maps;
+    bool no_copy;
     int error;
     unsigned int shares_until;
     void (*before_share)(void *ctx);
@@ -52,11 +53,21 @@ static int op_map(void *ctx, void XIDS_PEER **area, const grant_ref_t *refs, dom
                   unsigned int flags, const struct xids_unmap_notify *notify)
 {
     struct side *s = ctx;
+    s->maps++;
     if (fails(s))
         return s->error;
     if ((flags & XIDS_MAP_READONLY) != 0)
         s->readonly_pages += count;
     return s->model->ops->map(s->model->ctx, area, refs, domid, count, flags, notify);
+}
+
+/* Without a failure of its own: who cannot copy maps. */
+static int op_copy(void *ctx, struct xids_grant_copy *copies, unsigned int count)
+{
+    struct side *s = ctx;
+    if (s->no_copy)
+        return -XEN_ENOSYS;
+    return s->model->ops->copy(s->model->ctx, copies, count);
 }
 
 static int op_unmap(void *ctx, void XIDS_PEER *area, unsigned int count)
@@ -107,6 +118,7 @@ static const struct xids_platform_ops ops = {
     .unshare = op_unshare,
     .map = op_map,
     .unmap = op_unmap,
+    .copy = op_copy,
     .evtchn_alloc = op_alloc,
     .evtchn_bind = op_bind,
     .evtchn_notify = op_notify,
@@ -208,6 +220,16 @@ uint8_t *world_page(struct world *w, int d, grant_ref_t ref)
     ck_assert_int_eq(other->ops->map(other->ctx, &area, &ref, WORLD_DOMID(d), 1, 0, NULL), 0);
     ck_assert_int_eq(other->ops->unmap(other->ctx, area, 1), 0);
     return XIDS_PEER_RAW(uint8_t, area);
+}
+
+unsigned int world_maps(const struct world *w, int d)
+{
+    return w->side[d].maps;
+}
+
+void world_cannot_copy(struct world *w, int d)
+{
+    w->side[d].no_copy = true;
 }
 
 unsigned int world_readonly_pages(const struct world *w, int d)

@@ -41,6 +41,11 @@ uint8_t *world_page(struct world *w, int d, grant_ref_t ref);
 /* How many pages the domain has mapped read-only. */
 unsigned int world_readonly_pages(const struct world *w, int d);
 
+/* How often the domain has called map. */
+unsigned int world_maps(const struct world *w, int d);
+/* From here on the domain's platform has no copy. */
+void world_cannot_copy(struct world *w, int d);
+
 /*
  * A check fixture: pairs speak the extension from here on, in this test. Without it they are made with
  * XIDS_VCHAN_PLAIN, so that tests can look at the page as libxenvchan has it.
