@@ -4,6 +4,7 @@
  * otherwise.
  *
  * usage: bench-randomd XIDS-SIM PID GUEST...      (of xids-randomd, and domains; bench/randomd.sh makes them)
+ *        bench-randomd fair-case CASE XIDS-SIM PID GUEST...     (likewise, by bench/randomd_fair.sh)
  *
  * "virtio-rng" is a pull as that device does it, over the same simulator: one request in flight, a buffer of 64 bytes
  * in shared memory, and one event each way for each request; its backend is a process in domain 0 that fills the buffer
@@ -135,6 +136,7 @@ int main(int argc, char **argv)
         int (*play)(int argc, char **argv);
     } parts[] = {
         {"guest", guest_main},
+        {"fair", fair_main},
         {"virtio-backend", virtio_backend},
         {"virtio-guest", virtio_guest},
     };
@@ -142,6 +144,12 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], parts[i].name) == 0)
             return parts[i].play(argc - 1, argv + 1);
     struct suite s = {.b = NULL};
+    const char *fair_case = NULL;
+    if (argc > 2 && strcmp(argv[1], "fair-case") == 0) {
+        fair_case = argv[2];
+        argc -= 2;
+        argv += 2;
+    }
     ssize_t len = readlink("/proc/self/exe", s.self, sizeof(s.self) - 1);
     if (argc < 4 || len <= 0) {
         (void)fprintf(stderr, "bench randomd: bench/randomd.sh runs this\n");
@@ -159,9 +167,12 @@ int main(int argc, char **argv)
     s.b = bench_open("randomd");
     if (s.b == NULL || !pin(s.randomd, s.cpu[0]))
         return EXIT_FAILURE;
+    if (fair_case != NULL)
+        return fair_cases(&s, fair_case);
     bool good = case_seed(&s);
     case_pull(&s);
     case_ring(&s);
+    good = case_fair(&s) && good;
     int status = bench_close(s.b);
     return good ? status : EXIT_FAILURE;
 }

@@ -56,8 +56,14 @@ bool case_seed(struct suite *s); /* false: it failed; seed-p50, seed-cold-p50 */
 void case_pull(struct suite *s); /* pull32-p50 */
 void case_ring(struct suite *s); /* pull32-rate, bulk */
 
+bool case_fair(struct suite *s); /* false: it failed; fairness-1000, victim-p99 */
+
+/* The part of case_fair's that is played in a machine of its own: prints its figures. The exit status. */
+int fair_cases(struct suite *s, const char *what);
+
 /* What actors do; argv[0] is their part. The exit status. */
 int guest_main(int argc, char **argv);     /* randomd_guest.c: a guest of the daemon */
+int fair_main(int argc, char **argv);      /* randomd_fair.c: many guests */
 int virtio_backend(int argc, char **argv); /* randomd_virtio.c: the peer, both ends */
 int virtio_guest(int argc, char **argv);
 
