@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -176,7 +177,8 @@ static void feed(struct agent *a)
         return;
     }
     if (a->fed == 0)
-        log_line(SAY_INFO, "the kernel's generator was fed, %u bits credited", a->o.credit ? FEED_BITS : 0);
+        log_line(SAY_INFO, "the kernel's generator was fed, %u bits credited, epoch %016" PRIx64,
+                 a->o.credit ? FEED_BITS : 0, xids_randomd_client_epoch(client));
     a->fed = since;
     a->fed_at = now;
     announce(a, "feeding the kernel's generator");

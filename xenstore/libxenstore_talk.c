@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "xenstore/device.h"
+
 /* The engine's own watches and transactions are not used. */
 static const struct xids_xs_client_limits limits = {
     .requests = 256, .watches = 1, .transactions = 1, .watch_path = 1, .out_bytes = 65536};
@@ -64,26 +66,14 @@ static void lose(struct xs_handle *h)
     tell_all(h);
 }
 
-/* How many of len bytes at span to write at once. Linux's device takes one message a write and drops what follows. */
-static size_t portion(struct xs_handle *h, const uint8_t *span, size_t len)
-{
-    struct xids_xswire_msg msg;
-    if (!h->device)
-        return len;
-    if (h->whole == 0) {
-        int n = xids_xswire_peek(&msg, span, len);
-        h->whole = n > 0 ? (uint32_t)n : (uint32_t)len;
-    }
-    return h->whole < len ? h->whole : len;
-}
-
 /* Sends what is queued. True: the connection takes no more now. */
 static bool flush(struct xs_handle *h)
 {
     const uint8_t *span;
     size_t len;
     while (xids_xs_client_error(h->client) == 0 && (len = xids_xs_client_output(h->client, &span)) > 0) {
-        len = portion(h, span, len);
+        if (h->device && (len = xids_device_portion(h->client, &h->whole, span, len)) == 0)
+            return false;
         ssize_t n = h->device ? write(h->fd, span, len) : send(h->fd, span, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;

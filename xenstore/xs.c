@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "xenstore/device.h"
+
 /* A program's bounds: any path can be watched. Untouched pages of it cost nothing. */
 static const struct xids_xs_client_limits limits = {
     .requests = 1024,
@@ -186,7 +188,8 @@ int xids_xs_fd(const struct xids_xs *xs)
 bool xids_xs_wants_write(struct xids_xs *xs)
 {
     const uint8_t *span;
-    return xids_xs_client_error(xs->client) == 0 && xids_xs_client_output(xs->client, &span) > 0;
+    size_t len = xids_xs_client_error(xs->client) == 0 ? xids_xs_client_output(xs->client, &span) : 0;
+    return len > 0 && (!xs->device || xids_device_portion(xs->client, &xs->whole, span, len) > 0);
 }
 
 struct xids_xs_client *xids_xs_client(struct xids_xs *xs)
@@ -204,26 +207,14 @@ static void lost(struct xids_xs *xs, int rc)
         xids_xs_client_fail(xs->client, rc, "the connection to the store failed");
 }
 
-/* How many of len bytes at span to write at once. Linux's device takes one message a write and drops what follows. */
-static size_t portion(struct xids_xs *xs, const uint8_t *span, size_t len)
-{
-    struct xids_xswire_msg msg;
-    if (!xs->device)
-        return len;
-    if (xs->whole == 0) {
-        int n = xids_xswire_peek(&msg, span, len);
-        xs->whole = n > 0 ? (uint32_t)n : (uint32_t)len;
-    }
-    return xs->whole < len ? xs->whole : len;
-}
-
 void xsb_flush(struct xids_xs *xs)
 {
     const uint8_t *span;
     size_t len;
     xs->blocked = false;
     while (xids_xs_client_error(xs->client) == 0 && (len = xids_xs_client_output(xs->client, &span)) > 0) {
-        len = portion(xs, span, len);
+        if (xs->device && (len = xids_device_portion(xs->client, &xs->whole, span, len)) == 0)
+            return;
         ssize_t n = xs->device ? write(xs->fd, span, len) : send(xs->fd, span, len, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;

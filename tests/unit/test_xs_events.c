@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <termios.h>
 
 static const char token_a[] = "a";
 static const char token_b[] = "b";
@@ -429,6 +431,79 @@ START_TEST(a_device_file_is_written_message_by_message)
 }
 END_TEST
 
+/* The types of the messages that a device has been given, each a digit or two; "" when there are none. */
+static void given(int master, char text[64])
+{
+    uint8_t bytes[256];
+    struct xids_xswire_msg msg;
+    struct pollfd p = {.fd = master, .events = POLLIN};
+    text[0] = '\0';
+    if (poll(&p, 1, 0) < 1)
+        return;
+    ssize_t len = read(master, bytes, sizeof(bytes));
+    for (int n = 0; len > 0; len -= n) {
+        n = xids_xswire_peek(&msg, bytes, (size_t)len);
+        ck_assert_int_gt(n, 0);
+        snprintf(text + strlen(text), 64 - strlen(text), "%u/%u ", msg.type, msg.req_id);
+        memmove(bytes, bytes + n, (size_t)(len - n));
+    }
+}
+
+static void give(int master, uint32_t type, uint32_t id)
+{
+    uint8_t out[64];
+    const struct xids_xswire_part part = {"OK", 3};
+    int n = xids_xswire_build(out, sizeof(out), type, id, 0, &part, 1);
+    ck_assert_int_eq(write(master, out, (size_t)n), n);
+}
+
+static void hear(void *ctx, int what, const char *where)
+{
+    int *heard = ctx;
+    (void)where;
+    *heard = what;
+}
+
+/* A pseudo-terminal is a device of which we have the other end. */
+START_TEST(a_device_file_is_given_nothing_while_an_answer_is_under_way)
+{
+    struct xids_xs *xs;
+    struct termios raw;
+    char text[64], expected[64];
+    int replies = 0, heard = 1;
+    uint32_t watch;
+    int master, slave;
+    ck_assert_int_eq(openpty(&master, &slave, path, NULL, NULL), 0);
+    ck_assert_int_eq(tcgetattr(master, &raw), 0);
+    cfmakeraw(&raw);
+    ck_assert_int_eq(tcsetattr(master, TCSANOW, &raw), 0);
+    ck_assert_int_eq(xids_xs_open(&xs, path), 0);
+    struct xids_xs_client *c = xids_xs_client(xs);
+    ck_assert_int_eq(xids_xs_client_read(c, 0, "/a", count_reply, &replies), 0);
+    ck_assert_int_eq(xids_xs_client_watch(c, &watch, "/b", hear, &heard), 0);
+    ck_assert_int_eq(xids_xs_client_read(c, 0, "/c", count_reply, &replies), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t type = i == 1 ? XS_WATCH : XS_READ, id;
+        ck_assert_int_eq(xids_xs_pump(xs), 0);
+        given(master, text);
+        ck_assert_ptr_nonnull(strchr(text, '/'));
+        id = (uint32_t)strtoul(strchr(text, '/') + 1, NULL, 10);
+        snprintf(expected, sizeof(expected), "%u/%u ", type, id);
+        ck_assert_str_eq(text, expected);
+        ck_assert(!xids_xs_wants_write(xs));
+        ck_assert_int_eq(xids_xs_pump(xs), 0);
+        given(master, text);
+        ck_assert_str_eq(text, "");
+        give(master, type, id);
+    }
+    ck_assert_int_eq(xids_xs_pump(xs), 0);
+    ck_assert_int_eq(replies, 2);
+    xids_xs_close(xs);
+    close(slave);
+    close(master);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *s = suite_create("xs_events");
@@ -459,6 +534,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, an_event_loop_can_pipeline_on_the_same_handle);
     tcase_add_test(t, more_requests_than_the_engine_holds_wait_for_room);
     tcase_add_test(t, a_device_file_is_written_message_by_message);
+    tcase_add_test(t, a_device_file_is_given_nothing_while_an_answer_is_under_way);
     suite_add_tcase(s, t);
     return s;
 }
