@@ -111,6 +111,8 @@ int sources_new(struct sources **to, uv_loop_t *loop, struct master *master, con
                 unsigned int count);
 /* Asks for fresh bytes of all that are good. They are mixed as they come. */
 void sources_gather(struct sources *all);
+/* Does what the clock says is due. Its own timer calls it. */
+void sources_turn(struct sources *all);
 /* Saves what is to be saved, and closes its handles: then the loop has to run before free. */
 void sources_stop(struct sources *all);
 void sources_free(struct sources *all);

@@ -89,6 +89,7 @@ int source_connect(struct source_io *io);
 /* What a test puts others in the place of. */
 extern bool (*source_rdseed_word)(uint64_t *word); /* false: none at the moment */
 extern uint64_t (*source_jitter_clock)(void);
+extern unsigned int source_read_ms;
 
 /* ---- source_worker.c: a type at work in its thread ---- */
 

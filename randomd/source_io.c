@@ -15,6 +15,8 @@
 #define MS 1000000ull
 #define NAP_MS 20u
 
+unsigned int source_read_ms = SOURCE_READ_MS;
+
 static const struct source_type *const types[] = {&source_hwrng, &source_rdseed, &source_jitter,
                                                   &source_egd,   &source_file,   &source_tpm};
 
@@ -44,7 +46,7 @@ void source_close(struct source_io *io)
 
 uint64_t source_deadline(void)
 {
-    return now_ns() + SOURCE_READ_MS * MS;
+    return now_ns() + source_read_ms * MS;
 }
 
 static int stopped(struct source_io *io)
@@ -60,7 +62,7 @@ int source_wait(struct source_io *io, short events, uint64_t deadline)
         if (rc < 0)
             return rc;
         if (now >= deadline)
-            return source_fail(io, -XEN_ETIMEDOUT, "no answer in %u s", SOURCE_READ_MS / 1000);
+            return source_fail(io, -XEN_ETIMEDOUT, "no answer in %u ms", source_read_ms);
         struct pollfd p = {.fd = io->fd, .events = events};
         rc = poll(&p, 1, (int)((deadline - now) / MS + 1));
         if (rc > 0)

@@ -180,10 +180,11 @@ static void turn(struct source *s, uint64_t now)
     ask(s, now);
 }
 
-static void on_timer(uv_timer_t *t)
+void sources_turn(struct sources *all)
 {
-    struct sources *all = t->data;
     uint64_t now = now_ns();
+    if (all == NULL)
+        return;
     for (struct source *s = all->source; s < all->source + all->count; s++)
         turn(s, now);
     if (now - all->gathered_at >= SOURCE_GATHER_MS * MS) {
@@ -193,6 +194,11 @@ static void on_timer(uv_timer_t *t)
             all->gathered_at = now; /* nobody wants bytes */
     }
     plan(all);
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    sources_turn(t->data);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
