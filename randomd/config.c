@@ -11,6 +11,8 @@
 
 #define DEFAULT_CONTROL "/run/xen/xids-randomd.sock"
 #define SECOND 1000000000ull
+#define AUDIT_SIZE (16ull << 20)
+#define AUDIT_FILES 8u
 
 enum kind {
     LEVEL,     /* enum log_level */
@@ -40,6 +42,9 @@ static const struct setting settings[] = {
     {"reseed-bytes", LARGE, true, IN(reseed_bytes), 1, 1u << 20, 1},
     {"rate", LARGE, true, IN(rate), RATE_MIN, XIDS_FAIR_MAX, 1},
     {"burst", LARGE, true, IN(burst), BURST_MIN, XIDS_FAIR_MAX, 1},
+    {"audit", TEXT, false, IN(audit), 0, 0, 1},
+    {"audit-size", LARGE, false, IN(audit_size), 2 * AUDIT_PENDING, 1u << 30, 1},
+    {"audit-files", NUMBER, false, IN(audit_files), 1, 99, 1},
 };
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -50,7 +55,9 @@ void config_defaults(struct config *c)
                          .control = DEFAULT_CONTROL,
                          .max_guests = MAX_GUESTS,
                          .rate = RATE_DEFAULT,
-                         .burst = BURST_DEFAULT};
+                         .burst = BURST_DEFAULT,
+                         .audit_size = AUDIT_SIZE,
+                         .audit_files = AUDIT_FILES};
 }
 
 static bool number(uint64_t *to, const char *text, uint64_t low, uint64_t high)

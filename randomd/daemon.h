@@ -5,6 +5,8 @@
 
 #include "randomd/source.h"
 
+#include "randomd/audit.h"
+
 #include <uv.h>
 #include <xids/platform_xen.h>
 #include <xids/randomd_vchan.h>
@@ -167,9 +169,10 @@ struct guest {
     uint64_t reoffer_at;                      /* when the next one may be, or the store be asked again, ns */
     struct xids_randomd_session_stats before; /* of its earlier channels */
     struct xids_fair_guest share;             /* of the daemon's work */
-    uint8_t vm[16];                           /* a hash of what its home says of who it is; zeros: nothing */
+    uint8_t vm[16];                           /* its uuid, or a hash of what its home says else; zeros: nothing */
     evtchn_port_t port;
     uint32_t channels; /* made so far */
+    uint32_t hellos;   /* of this channel's that the audit log has heard of */
     domid_t domid;
     uint16_t reoffers, pages; /* one right after the other; that we had to give up */
     int16_t rc;               /* of the talk, */
@@ -215,7 +218,10 @@ struct config {
     unsigned int entropy_domain; /* serves our guests too, as device 1; 0: none */
     bool discover;               /* we are that domain: who appears in our own folder is served */
     uint64_t reseed_ns, reseed_bytes;
-    uint64_t rate, burst; /* of each guest's share */
+    uint64_t rate, burst;   /* of each guest's share */
+    char audit[AUDIT_PATH]; /* empty: there is none */
+    uint64_t audit_size;
+    unsigned int audit_files;
     struct source_config sources[SOURCES_MAX];
     unsigned int source_count;
 };

@@ -106,6 +106,7 @@ static int begin_session(struct daemon *d, struct guest *g, uint64_t now)
         .unseen = repeats_unseen,
         .unseen_ctx = g,
     };
+    g->hellos = 0;
     return xids_randomd_session_init(&g->session, (uint8_t *)g + session_at(), xids_randomd_session_size(), &config,
                                      now);
 }
@@ -196,6 +197,7 @@ static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
         publish_queue(g);
         d->count.exhausted++;
         log_guest(SAY_WARN, "domain %u keeps %u pages that it was to give back", g->domid, g->pages);
+        audit_guest(g, "refused", "pages");
         return;
     }
     if (now - g->since > REOFFER_CALM_MS * MS)
@@ -222,6 +224,7 @@ void guest_end(struct daemon *d, struct guest *g, int why)
     } else {
         log_guest(SAY_DEBUG, "domain %u closed its channel", g->domid);
     }
+    audit_guest(g, "closed", audit_why(why));
     end_session(d, g);
     if (why != -XEN_ENOTCONN)
         lose_page(d, g);
@@ -259,11 +262,13 @@ static void offer(struct daemon *d, struct guest *g, uint64_t now)
     int rc = open_channel(d, g, now);
     if (rc == 0) {
         publish_queue(g);
+        audit_guest(g, "offered", NULL);
         log_guest(SAY_DEBUG, "domain %u: channel %u offered", g->domid, g->channels);
         return;
     }
     d->count.offer_failures++;
     log_guest(SAY_WARN, "domain %u: no channel: %s", g->domid, strerror(-rc));
+    audit_guest(g, "refused", audit_why(rc));
     g->since = now;
     if (g->reoffers < REOFFERS_FREE)
         g->reoffers = REOFFERS_FREE;
@@ -336,6 +341,8 @@ void guest_check(struct daemon *d, struct guest *g)
 /* died: its domain is no more, and what it has not read nobody will. */
 static void leave(struct daemon *d, struct guest *g, bool died)
 {
+    if (g->channels > 0)
+        audit_guest_gone(g, died ? "gone" : "stopped");
     end_session(d, g);
     if (died && g->kept != NULL)
         (void)xids_vchan_peer_died(g->kept);
@@ -425,6 +432,7 @@ void guest_refused(struct daemon *d, struct guest *g, int rc)
 {
     d->count.store_refusals++;
     log_guest(SAY_WARN, "domain %u: xenstore refuses its nodes: %s", g->domid, strerror(-rc));
+    audit_guest(g, "refused", "xenstore");
     if (g->waiting)
         return;
     if (g->reoffers < REOFFERS_FREE)
@@ -479,8 +487,7 @@ void guests_ready(struct daemon *d)
         next = g->next;
         if (g->ch == NULL || xids_randomd_session_ready(g->session))
             continue;
-        if (xids_randomd_session_renew(g->session, XIDS_RANDOMD_REASON_READY, now_ns()) == 0)
-            serve_guest(d, g);
+        (void)guest_renew(d, g, XIDS_RANDOMD_REASON_READY);
     }
 }
 
@@ -489,6 +496,7 @@ int guest_renew(struct daemon *d, struct guest *g, enum xids_randomd_reason reas
     if (g->ch == NULL)
         return -XEN_ENOENT;
     int rc = xids_randomd_session_renew(g->session, reason, now_ns());
+    audit_renewed(g, reason, rc);
     serve_guest(d, g);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* xids-randomd: its life and the loop. */
+#include "config.h"
 #include "randomd/daemon.h"
 
 #include <errno.h>
@@ -47,6 +48,7 @@ static void on_timer(uv_timer_t *h)
     if (!d->was_ready && master_ready(d->master)) {
         d->was_ready = true;
         log_line(SAY_INFO, "the kernel's generator is ready");
+        audit_line("ready", " ");
         guests_ready(d);
     }
     serve_turn(d);
@@ -73,6 +75,7 @@ void loop_again(struct daemon *d)
 
 void turn_end(struct daemon *d)
 {
+    audit_flush();
     if (d->stopping)
         return;
     uint64_t due = guests_due(d), store_due = store_turn(d), held = serve_due(d);
@@ -87,6 +90,7 @@ void turn_end(struct daemon *d)
 int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused)
 {
     struct config next;
+    audit_reopen();
     if (options_configure(&next, d->options) < 0) {
         log_line(SAY_ERROR, "the settings stay as they were");
         return -XEN_EINVAL;
@@ -95,6 +99,7 @@ int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused
     log_set_level(d->config.log_level);
     serve_settings(d);
     log_line(SAY_INFO, "settings read again: %u changed", *changed);
+    audit_line("reload", "changed=%u", *changed);
     return 0;
 }
 
@@ -169,8 +174,9 @@ static void close_handle(uv_handle_t *h, void *ctx)
 
 static void run(struct daemon *d, int ready_fd)
 {
-    if (control_start(d) < 0 || master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 ||
-        open_platform(d) < 0 || open_loop(d) < 0 ||
+    if (control_start(d) < 0 || audit_open(d->config.audit, d->config.audit_size, d->config.audit_files) < 0 ||
+        master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 || open_platform(d) < 0 ||
+        open_loop(d) < 0 ||
         sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
         d->status = EXIT_FAILURE;
         return;
@@ -180,6 +186,7 @@ static void run(struct daemon *d, int ready_fd)
         log_line(SAY_WARN, "the kernel's generator is not seeded yet: guests are told so");
     if (!secret_locked())
         log_line(SAY_WARN, "memory for secrets cannot be locked; raise the limit (LimitMEMLOCK)");
+    audit_line("start", "version=" PACKAGE_VERSION " pid=%d domid=%u", (int)getpid(), d->domid);
     turn_end(d);
     notify_manager("READY=1\nSTATUS=serving");
     background_ready(ready_fd);
@@ -188,11 +195,13 @@ static void run(struct daemon *d, int ready_fd)
     notify_manager("STOPPING=1");
     guests_stop(d);
     store_end(d);
+    audit_line("stop", " ");
 }
 
 static void finish(struct daemon *d)
 {
     control_stop(d);
+    audit_close();
     sources_stop(d->sources);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);

@@ -18,6 +18,7 @@ static const char usage[] =
     "  --config FILE        settings, instead of " DEFAULT_CONFIG "\n"
     "  --control SOCKET     the control socket\n"
     "  --log-level LEVEL    error, warning, info or debug\n"
+    "  --audit-verify FILE...  say whether an audit log is whole; its files in order, the oldest first\n"
     "  --check-config       read the settings, say what is wrong with them, and end\n"
     "  --help, --version\n"
     "A request to the daemon that runs, which answers in JSON:\n"
@@ -30,16 +31,24 @@ static const char usage[] =
     "xids-randomd(8) tells more.\n";
 
 /* Beyond what a letter could be. */
-enum { STATUS = 256, SUMMARY, RESEED, RESTORED, SET_LOG_LEVEL, RELOAD, CHECK };
+enum { STATUS = 256, SUMMARY, RESEED, RESTORED, SET_LOG_LEVEL, RELOAD, CHECK, VERIFY };
 
 static const struct option longs[] = {
-    {"foreground", no_argument, NULL, 'f'},     {"config", required_argument, NULL, 'c'},
-    {"control", required_argument, NULL, 's'},  {"log-level", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},           {"version", no_argument, NULL, 'V'},
-    {"check-config", no_argument, NULL, CHECK}, {"status", no_argument, NULL, STATUS},
-    {"summary", no_argument, NULL, SUMMARY},    {"reseed", no_argument, NULL, RESEED},
-    {"restored", no_argument, NULL, RESTORED},  {"set-log-level", no_argument, NULL, SET_LOG_LEVEL},
-    {"reload", no_argument, NULL, RELOAD},      {NULL, 0, NULL, 0},
+    {"foreground", no_argument, NULL, 'f'},
+    {"config", required_argument, NULL, 'c'},
+    {"control", required_argument, NULL, 's'},
+    {"log-level", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {"check-config", no_argument, NULL, CHECK},
+    {"audit-verify", no_argument, NULL, VERIFY},
+    {"status", no_argument, NULL, STATUS},
+    {"summary", no_argument, NULL, SUMMARY},
+    {"reseed", no_argument, NULL, RESEED},
+    {"restored", no_argument, NULL, RESTORED},
+    {"set-log-level", no_argument, NULL, SET_LOG_LEVEL},
+    {"reload", no_argument, NULL, RELOAD},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct {
@@ -130,6 +139,8 @@ int options_parse(struct options *o, struct config *c, int argc, char **argv)
             break;
         }
     }
+    if (chosen == VERIFY)
+        return optind < argc ? audit_verify(argc - optind, argv + optind) : wrong_usage();
     int status = take_request(o, chosen, argc - optind, argv + optind);
     if (status >= 0)
         return status;

@@ -97,18 +97,27 @@ static void on_introduced(void *ctx, int rc, const void *payload, uint32_t len)
     answered(g, rc);
 }
 
+/* The value is usually /vm/ and a uuid. Something else is hashed. */
+static void name_vm(uint8_t vm[16], const char *value, uint32_t len)
+{
+    static const char begin[] = "/vm/";
+    struct xids_blake2s b;
+    if (len >= sizeof(begin) - 1 && memcmp(value, begin, sizeof(begin) - 1) == 0 &&
+        uuid_from(vm, value + sizeof(begin) - 1, len - (uint32_t)(sizeof(begin) - 1)))
+        return;
+    if (xids_blake2s_init(&b, 16, NULL, 0) != 0)
+        return; /* the length is right */
+    xids_blake2s_update(&b, value, len);
+    xids_blake2s_final(&b, vm);
+}
+
 /* What its home says of who it is. */
 static void on_vm(void *ctx, int rc, const void *payload, uint32_t len)
 {
     struct guest *g = ctx;
     uint8_t vm[sizeof(g->vm)] = {0};
-    if (rc == 0) {
-        struct xids_blake2s b;
-        if (xids_blake2s_init(&b, sizeof(vm), NULL, 0) == 0) {
-            xids_blake2s_update(&b, payload, len);
-            xids_blake2s_final(&b, vm);
-        }
-    }
+    if (rc == 0)
+        name_vm(vm, payload, len);
     g->other = !g->fresh && memcmp(vm, g->vm, sizeof(vm)) != 0;
     if (g->fresh)
         memcpy(g->vm, vm, sizeof(vm));

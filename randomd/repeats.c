@@ -35,6 +35,7 @@ bool repeats_unseen(void *guest, const uint8_t *bytes, size_t len, bool first)
     log_guest(SAY_ERROR,
               "domain %u would have been given what was given out before: the machine's random numbers repeat",
               g->domid);
+    audit_guest(g, "repeat", NULL);
     return false;
 }
 

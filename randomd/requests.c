@@ -49,6 +49,7 @@ static int reseed_all_turn(struct request *r)
     if (r->next < DOMID_FIRST_RESERVED)
         return 1;
     log_line(SAY_INFO, "reseeded: %u guests, and %u could not be", r->done, r->failed);
+    audit_line("reseed", "guests=%u failed=%u", r->done, r->failed);
     request_print(r, "{\"reseeded\":%u,\"failed\":%u}\n", r->done, r->failed);
     return 0;
 }

@@ -112,6 +112,7 @@ static uint32_t serve_one(struct daemon *d, struct guest *g, uint32_t allowed, u
         (void)xids_vchan_event(g->ch);
     g->event = false;
     int rc = xids_randomd_session_serve_share(g->session, g->ch, &share, now);
+    audit_served(g);
     bool held = xids_fair_served(&d->fair, &g->share, share.cost, rc == 1, now);
     if (rc < 0)
         guest_end(d, g, rc);

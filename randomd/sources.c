@@ -60,6 +60,12 @@ static void reset(struct source *s)
     s->state = TESTING;
 }
 
+static void tell_audit(const struct source *s)
+{
+    audit_line("source", "name=%s type=%s state=%s failures=%" PRIu64, s->config->name, s->type->name,
+               state_names[s->state], s->failures);
+}
+
 static void failed(struct source *s, const char *why, uint64_t now)
 {
     bool for_good = xids_health_state(&s->health) == XIDS_HEALTH_CONDEMNED;
@@ -79,6 +85,7 @@ static void failed(struct source *s, const char *why, uint64_t now)
                  s->type->name, why);
     s->told = true;
     s->state = for_good ? CONDEMNED : FAILED;
+    tell_audit(s);
 }
 
 static void good(struct source *s, uint64_t now)
@@ -86,6 +93,7 @@ static void good(struct source *s, uint64_t now)
     s->state = GOOD;
     s->good_since = now;
     s->told = false;
+    tell_audit(s);
     log_line(SAY_INFO, "source %s (%s) is good", s->config->name, s->type->name);
 }
 

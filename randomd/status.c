@@ -107,8 +107,8 @@ static void put_source(struct json_object *to, const struct source_report *r)
     json_object_array_add(to, o);
 }
 
-/* The kernel's generator, which all depends on, and the others. */
-static void add_sources(struct json_object *to, const struct daemon *d)
+/* The kernel's generator, which all depends on, and the others. Whether one of them is to be looked after. */
+static bool add_sources(struct json_object *to, const struct daemon *d)
 {
     struct json_object *list = json_object_new_array();
     int kernel = master_kernel(d->master);
@@ -130,8 +130,29 @@ static void add_sources(struct json_object *to, const struct daemon *d)
         alarm = alarm || r.alarm;
         put_source(list, &r);
     }
-    json_object_object_add(to, "alarm", json_object_new_boolean(alarm));
     json_object_object_add(to, "sources", list);
+    return alarm;
+}
+
+/* Its last line's number and hash are worth keeping elsewhere: who changes the file cannot change them there. */
+static bool add_audit(struct json_object *to)
+{
+    struct json_object *o = json_object_new_object();
+    struct audit_state a;
+    char hash[AUDIT_HEX];
+    audit_state(&a);
+    if (!a.on) {
+        json_object_put(o);
+        return false;
+    }
+    audit_hex(hash, a.last.hash);
+    json_object_object_add(o, "failing", json_object_new_boolean(a.failing));
+    add_number(o, "lines", a.lines);
+    add_number(o, "lost", a.lost);
+    add_number(o, "last", a.last.number);
+    add_text(o, "hash", hash);
+    json_object_object_add(to, "audit", o);
+    return a.failing;
 }
 
 /* All but the guests, and without the brace that ends it. */
@@ -144,7 +165,10 @@ static void put_daemon(struct request *r)
     json_object_object_add(all, "ready", json_object_new_boolean(d->was_ready));
     json_object_object_add(all, "store", json_object_new_boolean(!d->store_lost));
     json_object_object_add(all, "locked", json_object_new_boolean(secret_locked()));
-    add_sources(all, d);
+    bool alarm = add_sources(all, d);
+    alarm = add_audit(all) || alarm;
+    alarm = repeats_found() > 0 || alarm;
+    json_object_object_add(all, "alarm", json_object_new_boolean(alarm));
     add_counters(all, d);
     add_number(all, "guest-count", d->guest_count);
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
