@@ -133,6 +133,8 @@ static int take(struct source_io *io, int folder, uint8_t *buf, size_t room)
     successor(next, buf, (size_t)len);
     rc = replace(io, folder, next);
     xids_wipe(next, sizeof(next));
+    if (rc < 0)
+        xids_wipe(buf, room);
     return rc < 0 ? rc : len;
 }
 
