@@ -207,6 +207,7 @@ struct guest {
 struct counters {
     uint64_t events, scans, offers, channels_closed, violations, offer_failures, exhausted, store_reconnects;
     uint64_t pages_lost, store_refusals;
+    uint64_t reseed_pages, reseed_pages_refused;
     uint64_t hellos, gets, bytes, errors, busy; /* of sessions that have ended */
     uint64_t events_held;                       /* events that were left masked: their guest was over its share */
 };
@@ -228,6 +229,7 @@ struct config {
 
 struct control;
 struct options;
+struct reseed;
 
 enum scan_state {
     SCAN_IDLE,
@@ -260,6 +262,7 @@ struct daemon {
     struct master *master;
     struct sources *sources; /* NULL: none but the kernel */
     struct control *control;
+    struct reseed *reseed;
     struct guest *guests;
     struct guest *by_domid[DOMID_FIRST_RESERVED];
     struct guest *by_port[MAX_PORTS];
@@ -370,6 +373,22 @@ uint64_t store_turn(struct daemon *d);
 void store_retry(struct daemon *d);
 /* After guests_stop: waits, not for ever, until the store has nothing more of us. */
 void store_end(struct daemon *d);
+
+/* ---- reseed.c: guests are told that their memory was copied ---- */
+
+/* 0 or an error. That we may not do this in our domain is none: then, and without it, nothing below does anything. */
+int reseed_open(struct daemon *d);
+/* After the loop and the store have been closed. */
+void reseed_close(struct daemon *d);
+/* The guest may be a copy: its reseed page is to be written, if it has one. */
+void reseed_want(struct daemon *d, domid_t domid);
+bool reseed_wanted(const struct daemon *d, domid_t domid); /* not done yet */
+/* Asks the store where pages are: sent with what else is asked. */
+void reseed_turn(struct daemon *d);
+/* A domain has gone or was suspended: looks for the latter, which are copied when they run on. */
+void reseed_look(struct daemon *d);
+/* How many of those there are at the moment. */
+unsigned int reseed_suspended(const struct daemon *d);
 
 /* ---- control.c, requests.c, status.c, ask.c ---- */
 

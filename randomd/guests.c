@@ -399,6 +399,7 @@ static void guest_is_new(struct daemon *d, struct guest *g)
     }
     /* That run has left everything in its place, if it got as far as the pointer, in the home of this very domain. */
     g->laid = g->dirty = g->pointed && g->versioned;
+    reseed_want(d, g->domid);
     offer(d, g, now_ns());
 }
 
@@ -504,7 +505,10 @@ int guest_renew(struct daemon *d, struct guest *g, enum xids_randomd_reason reas
 int guests_restored(struct daemon *d, domid_t domid)
 {
     struct guest *g = domid < DOMID_FIRST_RESERVED ? d->by_domid[domid] : NULL;
-    return g == NULL ? -XEN_ENOENT : guest_renew(d, g, XIDS_RANDOMD_REASON_RESTORED);
+    if (g == NULL)
+        return -XEN_ENOENT;
+    reseed_want(d, domid);
+    return guest_renew(d, g, XIDS_RANDOMD_REASON_RESTORED);
 }
 
 void guests_stop(struct daemon *d)

@@ -176,7 +176,7 @@ static void run(struct daemon *d, int ready_fd)
 {
     if (control_start(d) < 0 || audit_open(d->config.audit, d->config.audit_size, d->config.audit_files) < 0 ||
         master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 || open_platform(d) < 0 ||
-        open_loop(d) < 0 ||
+        open_loop(d) < 0 || reseed_open(d) < 0 ||
         sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
         d->status = EXIT_FAILURE;
         return;
@@ -209,6 +209,7 @@ static void finish(struct daemon *d)
     free(d->control);
     sources_free(d->sources);
     xids_xs_close(d->xs);
+    reseed_close(d);
     xids_platform_xen_close(d->platform);
     master_free(d->master);
 }

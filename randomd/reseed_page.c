@@ -5,7 +5,6 @@
 #include "randomd/bytes.h"
 
 #define WORDS (XIDS_RESEED_GENERATION / 4u)
-#define AT_GENERATION 8u
 #define AT_SEED 24u
 
 /* How often the guest reads again what the host was changing: it is paused meanwhile, so once is already rare. */
@@ -18,7 +17,7 @@ static uint8_t XIDS_PEER *at(void XIDS_PEER *page, unsigned int offset)
 
 static uint32_t XIDS_PEER *word_at(void XIDS_PEER *page, unsigned int word)
 {
-    return (uint32_t XIDS_PEER *)(void XIDS_PEER *)at(page, AT_GENERATION + 4u * word);
+    return (uint32_t XIDS_PEER *)(void XIDS_PEER *)at(page, XIDS_RESEED_GENERATION_AT + 4u * word);
 }
 
 /* ---- the guest's side ---- */

@@ -130,6 +130,8 @@ static void begin(struct daemon *d, uint64_t now)
     s->began = now;
     list(s, false);
     d->count.scans++;
+    if (s->check)
+        reseed_look(d);
 }
 
 static void take_list(struct daemon *d)

@@ -78,6 +78,9 @@ static void add_counters(struct json_object *to, struct daemon *d)
     add_number(counters, "scans", c.scans);
     add_number(counters, "offers", c.offers);
     add_number(counters, "offer-failures", c.offer_failures);
+    add_number(counters, "guests-suspended", reseed_suspended(d));
+    add_number(counters, "reseed-pages", c.reseed_pages);
+    add_number(counters, "reseed-pages-refused", c.reseed_pages_refused);
     add_number(counters, "guests-exhausted", c.exhausted);
     add_number(counters, "pages-lost", c.pages_lost);
     add_number(counters, "store-refusals", c.store_refusals);

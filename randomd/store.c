@@ -156,6 +156,7 @@ uint64_t store_turn(struct daemon *d)
     for (unsigned int i = 0; i < STORE_ROUNDS && room && !d->store_lost; i++) {
         due = scan_turn(d, now_ns());
         room = publish_turn(d);
+        reseed_turn(d);
         pump(d);
         look_after(d);
         if (d->talkers == NULL && !scan_has_news(d))

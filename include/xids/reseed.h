@@ -17,7 +17,8 @@
 XIDS_BEGIN_DECLS
 
 #define XIDS_RESEED_MAGIC "xidsgen1" /* its 8 letters */
-#define XIDS_RESEED_GENERATION 16u   /* bytes at offset 8 */
+#define XIDS_RESEED_GENERATION 16u   /* bytes, */
+#define XIDS_RESEED_GENERATION_AT 8u /* at this offset */
 #define XIDS_RESEED_SEED 48u         /* bytes at offset 24 */
 
 /* Where the guest says which page it is: in its home, the guest frame number in decimal. */
