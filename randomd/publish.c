@@ -603,7 +603,9 @@ bool publish_turn(struct daemon *d)
         struct guest *g = unqueue(d);
         if (go_on(g))
             continue;
-        /* To the front again. */
+        /* To the front again, if it is not in the queue already for something that was new on the way. */
+        if (g->queued)
+            return false;
         g->queued = true;
         g->next_queued = d->talkers;
         d->talkers = g;

@@ -147,17 +147,21 @@ static void back(struct daemon *d)
 
 uint64_t store_turn(struct daemon *d)
 {
+    struct xids_xs_client *c = xids_xs_client(d->xs);
     uint64_t due = UINT64_MAX;
     bool room = true;
     heed_time(d);
     look_after(d);
-    if (d->store_lost && d->store_spoke && xids_xs_client_error(xids_xs_client(d->xs)) == 0)
+    if (d->store_lost && d->store_spoke && xids_xs_client_error(c) == 0)
         back(d);
     for (unsigned int i = 0; i < STORE_ROUNDS && room && !d->store_lost; i++) {
         due = scan_turn(d, now_ns());
         room = publish_turn(d);
         reseed_turn(d);
+        /* Answers that this takes in make room again, and nobody wakes us for them. */
+        unsigned int before = xids_xs_client_outstanding(c);
         pump(d);
+        room = room || xids_xs_client_outstanding(c) < before;
         look_after(d);
         if (d->talkers == NULL && !scan_has_news(d))
             break;
@@ -167,7 +171,7 @@ uint64_t store_turn(struct daemon *d)
     /* The others in the loop have their turn first. Without room an answer has to come, and wakes us. */
     if (room && (d->talkers != NULL || scan_has_news(d)))
         return 0;
-    uint64_t deadline = xids_xs_client_deadline(xids_xs_client(d->xs));
+    uint64_t deadline = xids_xs_client_deadline(c);
     return due < deadline ? due : deadline;
 }
 
