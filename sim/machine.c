@@ -18,11 +18,11 @@
 
 /* What a machine can hold. All of it is address space and sparse files until it is used. */
 static const struct xids_hv_limits limits = {
-    .domains = 4096,
+    .domains = 1u << 14,
     .owners = XIDS_SIM_OWNERS,
-    .ports = 1u << 18,
-    .ports_per_domain = 1u << 14,
-    .grants = 1u << 19,
+    .ports = 1u << 20,
+    .ports_per_domain = 1u << 16,
+    .grants = 1u << 20,
     .grants_per_domain = 1u << 16,
     .frames = 1,
     .maps = 1u << 17,
