@@ -16,6 +16,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,19 +44,8 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* In the child. */
-_Noreturn static void become(const struct suite *s, const char *domain, int cpu, const char *const *arguments)
-{
-    const char *argv[ARGUMENTS + 7] = {s->sim, "exec", "--domain", domain, "--", s->self};
-    for (unsigned int i = 0; i < ARGUMENTS && arguments[i] != NULL; i++)
-        argv[6 + i] = arguments[i];
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (pin(0, cpu))
-        (void)execv(s->sim, (char **)(void *)argv);
-    _exit(127);
-}
-
-bool actor_start(const struct suite *s, struct actor *a, const char *domain, int cpu, const char *const *arguments)
+/* Runs argv with pipes, on a processor unless that is below 0. */
+static bool spawn(struct actor *a, const char *const *argv, int cpu)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     *a = (struct actor){.pid = -1, .in = -1, .out = -1};
@@ -68,7 +58,10 @@ bool actor_start(const struct suite *s, struct actor *a, const char *domain, int
                 close_fd(&in[i]);
                 close_fd(&out[i]);
             }
-            become(s, domain, cpu, arguments);
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (cpu < 0 || pin(0, cpu))
+                (void)execvp(argv[0], (char **)(void *)(uintptr_t)argv);
+            _exit(127);
         }
     }
     a->in = in[1];
@@ -76,6 +69,19 @@ bool actor_start(const struct suite *s, struct actor *a, const char *domain, int
     close_fd(&in[0]);
     close_fd(&out[1]);
     return a->pid > 0;
+}
+
+bool actor_start(const struct suite *s, struct actor *a, const char *domain, int cpu, const char *const *arguments)
+{
+    const char *argv[ARGUMENTS + 7] = {s->sim, "exec", "--domain", domain, "--", s->self};
+    for (unsigned int i = 0; i < ARGUMENTS && arguments[i] != NULL; i++)
+        argv[6 + i] = arguments[i];
+    return spawn(a, argv, cpu);
+}
+
+bool actor_spawn(struct actor *a, const char *const *command)
+{
+    return spawn(a, command, -1);
 }
 
 bool actor_says(struct actor *a, double *numbers, size_t n)
@@ -135,10 +141,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*play)(int argc, char **argv);
     } parts[] = {
-        {"guest", guest_main},
-        {"fair", fair_main},
-        {"virtio-backend", virtio_backend},
-        {"virtio-guest", virtio_guest},
+        {"guest", guest_main},          {"fair", fair_main},   {"virtio-backend", virtio_backend},
+        {"virtio-guest", virtio_guest}, {"crowd", crowd_main},
     };
     for (size_t i = 0; argc > 1 && i < sizeof(parts) / sizeof(parts[0]); i++)
         if (strcmp(argv[1], parts[i].name) == 0)
@@ -173,6 +177,7 @@ int main(int argc, char **argv)
     case_pull(&s);
     case_ring(&s);
     good = case_fair(&s) && good;
+    good = case_crowd(&s) && good;
     int status = bench_close(s.b);
     return good ? status : EXIT_FAILURE;
 }

@@ -33,6 +33,8 @@ struct actor {
 
 /* Starts this program in a domain with arguments, NULL behind the last, on a processor. */
 bool actor_start(const struct suite *s, struct actor *a, const char *domain, int cpu, const char *const *arguments);
+/* Starts a command outside of any domain; the first of it is looked for. */
+bool actor_spawn(struct actor *a, const char *const *command);
 /* Reads a line of n numbers from it. */
 bool actor_says(struct actor *a, double *numbers, size_t n);
 /* Closes its standard input and waits for it. Whether it ended well; one that did not begin well is killed. */
@@ -56,7 +58,8 @@ bool case_seed(struct suite *s); /* false: it failed; seed-p50, seed-cold-p50 */
 void case_pull(struct suite *s); /* pull32-p50 */
 void case_ring(struct suite *s); /* pull32-rate, bulk */
 
-bool case_fair(struct suite *s); /* false: it failed; fairness-1000, victim-p99 */
+bool case_crowd(struct suite *s); /* false: it failed; guests-10000-bytes, guests-10000-fds, guests-10000-reseed */
+bool case_fair(struct suite *s);  /* false: it failed; fairness-1000, victim-p99 */
 
 /* The part of case_fair's that is played in a machine of its own: prints its figures. The exit status. */
 int fair_cases(struct suite *s, const char *what);
@@ -66,5 +69,6 @@ int guest_main(int argc, char **argv);     /* randomd_guest.c: a guest of the da
 int fair_main(int argc, char **argv);      /* randomd_fair.c: many guests */
 int virtio_backend(int argc, char **argv); /* randomd_virtio.c: the peer, both ends */
 int virtio_guest(int argc, char **argv);
+int crowd_main(int argc, char **argv); /* randomd_crowd.c: many guests of one daemon, and that daemon's starter */
 
 #endif
