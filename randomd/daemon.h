@@ -13,6 +13,7 @@
 #include <xids/xs.h>
 
 #include "randomd/fair.h"
+#include "randomd/pace.h"
 
 /* ---- bounds: what guests and local users can cost us ---- */
 
@@ -27,13 +28,14 @@
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
 #define LOG_PERIOD_MS 10000u
-#define EVENTS_AT_ONCE 256u   /* events between two turns of guests: they can be sent without end */
-#define COST_AT_ONCE 65536u   /* what guests are given in one turn of the loop; see XIDS_RANDOMD_COST_* */
-#define COST_UNSEEN 4096u     /* and between two looks for events, so that who comes new waits no longer */
-#define COST_EVENT 1024u      /* what an event of a guest's costs it */
-#define COST_OPENING 16384u   /* what a new channel is given: its first HELLO and 48 bytes are free */
-#define BUSY_AFTER_MS 1000u   /* who will be held for longer is told so */
-#define BUSY_TRIES 4u         /* and we try no oftener to tell it, in one holding */
+#define EVENTS_AT_ONCE 256u /* events between two turns of guests: they can be sent without end */
+#define COST_AT_ONCE 65536u /* what guests are given in one turn of the loop; see XIDS_RANDOMD_COST_* */
+#define COST_UNSEEN 4096u   /* and between two looks for events, so that who comes new waits no longer */
+#define LOOKS_AT_ONCE 64u   /* times that one event keeps the loop from the store, the clock and signals, 20 us each */
+#define COST_EVENT 1024u    /* what an event of a guest's costs it */
+#define COST_OPENING 16384u /* what a new channel is given: its first HELLO and 48 bytes are free */
+#define BUSY_AFTER_MS 1000u /* who will be held for longer is told so */
+#define BUSY_TRIES 4u       /* and we try no oftener to tell it, in one holding */
 #define RATE_DEFAULT 1048576u /* of a guest's share, in bytes a second */
 #define RATE_MIN 1024u
 #define BURST_DEFAULT 4194304u /* that it may use at once */
@@ -268,6 +270,7 @@ struct daemon {
     struct guest *by_port[MAX_PORTS];
     unsigned int guest_count;
     struct xids_fair fair;
+    struct pace pace;
     unsigned int probing;                 /* of the scan */
     uint64_t due;                         /* when the first of the guests that wait for a time has its turn */
     uint32_t serial;                      /* of guests: domain ids repeat */
@@ -336,6 +339,8 @@ void serve_closed(struct daemon *d, struct guest *g);
 void serve_guest(struct daemon *d, struct guest *g);
 /* Takes pending ports and serves guests, those first that sleep most; some of them when there are many. */
 void serve_turn(struct daemon *d);
+/* The same for a loop that an event has woken: stays awake a little while more may come (pace.h). */
+void serve_events(struct daemon *d);
 /* Whether there are others to be served yet, at once. */
 bool serve_waiting(const struct daemon *d);
 /* When guests are to be served that are held now (ns), UINT64_MAX: none is. */

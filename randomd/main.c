@@ -37,7 +37,7 @@ static void on_event(uv_poll_t *h, int status, int events)
     struct daemon *d = h->data;
     (void)events;
     if (status == 0)
-        serve_turn(d);
+        serve_events(d);
     turn_end(d);
 }
 

@@ -17,6 +17,7 @@ static struct guest *guest_of(struct xids_fair_guest *share)
 void serve_begin(struct daemon *d)
 {
     xids_fair_init(&d->fair, d->config.rate, d->config.burst, now_ns());
+    pace_init(&d->pace, now_ns());
 }
 
 void serve_settings(struct daemon *d)
@@ -127,15 +128,17 @@ void serve_guest(struct daemon *d, struct guest *g)
     loop_again(d);
 }
 
-/* Takes pending ports, and notes whose they are. */
-static void take_events(struct daemon *d, uint64_t now)
+/* Takes pending ports, and notes whose they are. Whether there were any. */
+static bool take_events(struct daemon *d, uint64_t now)
 {
     int rc = 0;
+    bool some = false;
     /* What is left wakes the loop at once, after the store, the clock and the signals have had their turn. */
     for (unsigned int i = 0; i < EVENTS_AT_ONCE; i++) {
         rc = d->platform->ops->evtchn_pending(d->platform->ctx);
         if (rc <= 0)
             break;
+        some = true;
         evtchn_port_t port = (evtchn_port_t)rc;
         struct guest *g = port < MAX_PORTS ? d->by_port[port] : NULL;
         d->count.events++;
@@ -147,14 +150,12 @@ static void take_events(struct daemon *d, uint64_t now)
     }
     if (rc < 0)
         log_guest(SAY_ERROR, "event channels: %s", strerror(-rc));
+    return some;
 }
 
-void serve_turn(struct daemon *d)
+static void give_turns(struct daemon *d, uint64_t now)
 {
     uint32_t cost = 0, unseen = 0, allowed;
-    uint64_t now = now_ns();
-    release(d, now);
-    take_events(d, now);
     while (cost < COST_AT_ONCE) {
         struct xids_fair_guest *share = xids_fair_next(&d->fair, &allowed, now);
         if (share == NULL)
@@ -165,7 +166,40 @@ void serve_turn(struct daemon *d)
         if (unseen >= COST_UNSEEN) {
             unseen = 0;
             now = now_ns();
-            take_events(d, now);
+            (void)take_events(d, now);
         }
     }
+}
+
+void serve_turn(struct daemon *d)
+{
+    uint64_t now = now_ns();
+    release(d, now);
+    (void)take_events(d, now);
+    give_turns(d, now);
+}
+
+/* Looks for events for a while. Whether there were any, which are taken then. */
+static bool look_around(struct daemon *d)
+{
+    uint64_t start = now_ns(), now = start, limit = pace_limit(&d->pace, now);
+    bool met = false;
+    if (limit == 0)
+        return false;
+    do {
+        met = take_events(d, now);
+        now = now_ns();
+    } while (!met && now - start < limit);
+    pace_looked(&d->pace, now - start, met);
+    return met;
+}
+
+void serve_events(struct daemon *d)
+{
+    pace_woken(&d->pace, now_ns());
+    serve_turn(d);
+    /* Then the store, the clock and the signals have their turn. */
+    for (unsigned int i = 0; i < LOOKS_AT_ONCE && !serve_waiting(d) && look_around(d); i++)
+        give_turns(d, now_ns());
+    pace_sleeps(&d->pace, now_ns());
 }
