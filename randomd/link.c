@@ -88,18 +88,20 @@ static uint64_t epoch_of(const struct xids_randomd_link *l)
     return 0;
 }
 
-static void tell(struct xids_randomd_link *l)
+/* True: there is something new, and who waits for it in the loop wants to look. */
+static bool tell(struct xids_randomd_link *l)
 {
     enum xids_randomd_grade grade = xids_entropy_grade(l->entropy);
     uint64_t epoch = epoch_of(l);
     if (grade == l->grade && epoch == l->epoch)
-        return;
+        return false;
     if (grade == XIDS_RANDOMD_GRADE_HOST && epoch != 0)
         reached(l, "seed received");
     l->grade = grade;
     l->epoch = epoch;
     if (l->config.changed != NULL)
         l->config.changed(l->config.ctx, grade, epoch);
+    return true;
 }
 
 /* ---- a channel ---- */
@@ -464,7 +466,8 @@ static uint64_t part_step(void *ctx, uint64_t now)
     if (l->config.local != NULL)
         due = sooner(xids_local_turn(l->config.local, now), due);
     xids_entropy_tick(l->entropy, now);
-    tell(l);
+    if (tell(l))
+        due = 0;
     return sooner(sooner(ask_at(l), xids_entropy_deadline(l->entropy)), due);
 }
 
@@ -491,7 +494,7 @@ static void part_suspend(void *ctx)
     }
     if (l->config.local != NULL)
         xids_local_forget(l->config.local);
-    tell(l);
+    (void)tell(l);
 }
 
 static void part_resume(void *ctx)

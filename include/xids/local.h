@@ -32,8 +32,8 @@
 
 XIDS_BEGIN_DECLS
 
-#define XIDS_LOCAL_PER_TURN 64u
-#define XIDS_LOCAL_TURNS 512u               /* jitter alone, if it is sound, needs about 150 */
+#define XIDS_LOCAL_PER_TURN 16u             /* so few that a server which answers meanwhile is not kept waiting */
+#define XIDS_LOCAL_TURNS 2048u              /* jitter alone, if it is sound, needs about 750 */
 #define XIDS_LOCAL_TRIES 128u               /* how often one word is asked for when the CPU has none ready */
 #define XIDS_LOCAL_PAUSE_NS 1000000000ull   /* after XIDS_LOCAL_TURNS turns that did not do */
 #define XIDS_LOCAL_RESEED_NS 60000000000ull /* between the times when 256 fresh bits are gathered */

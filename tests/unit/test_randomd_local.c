@@ -93,7 +93,7 @@ static uint64_t fake_counter(void *ctx)
         f->time += f->step += 3;
         break;
     case NEARLY_EVEN:
-        f->time += luck % 64 == 0 ? 300 + luck % 17 : 300;
+        f->time += luck % 1024 == 0 ? 300 + luck % 17 : 300;
         break;
     case STANDS:
         break;

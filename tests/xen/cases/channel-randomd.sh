@@ -124,6 +124,22 @@ case_randomd_unikernel() {
     xl destroy entropy && randomd_end
 }
 
+xen_case randomd-unikernel-alone all 60 xids,C,oxenstored "a unikernel without a daemon says what its own sources are worth, and takes the host's bytes when there are some"
+case_randomd_unikernel_alone() {
+    guest_config entropy pvh "$guests/entropy" "" 'memory = 32' && guest_create entropy &&
+        wait_console entropy 30 '  events: ' || return 1
+    console entropy | tr -d '\r' | sed 's/^/@ /'
+    # LOCAL by at least one source that is good, or no seed at all: never anything between.
+    if console_has entropy 'seed fingerprint [0-9a-f]{16} grade LOCAL '; then
+        console_has entropy '  (hardware seed|hardware random|jitter): good, ' || return 1
+    else
+        console_has entropy 'no seed, grade NONE' || return 1
+    fi
+    [ -z "$(prints entropy)" ] && randomd_start && wait_for 30 prints entropy 1 || return 1
+    console entropy | tail -n 7
+    xl destroy entropy && randomd_end
+}
+
 xen_case randomd-unikernel-life all 150 xids,C,oxenstored "a unikernel is seeded anew by a daemon that comes after kill -9, after a stop, and after save and restore"
 case_randomd_unikernel_life() {
     local file=/run/entropy.save
