@@ -38,6 +38,9 @@ static void renew(struct request *r, struct guest *g)
 
 static int reseed_all_turn(struct request *r)
 {
+    if (!r->begun)
+        sources_gather(r->d->sources);
+    r->begun = true;
     unsigned int some = 0;
     for (; r->next < DOMID_FIRST_RESERVED && some < RESEEDS_AT_ONCE; r->next++) {
         struct guest *g = r->d->by_domid[r->next];

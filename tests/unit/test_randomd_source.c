@@ -33,6 +33,14 @@ uint64_t now_ns(void)
 
 static void setup(void)
 {
+    static bool (*rdseed_word)(uint64_t *word);
+    static uint64_t (*jitter_clock)(void);
+    if (rdseed_word == NULL) {
+        rdseed_word = source_rdseed_word;
+        jitter_clock = source_jitter_clock;
+    }
+    source_rdseed_word = rdseed_word;
+    source_jitter_clock = jitter_clock;
     const char *tmp = getenv("TMPDIR");
     snprintf(folder, sizeof(folder), "%s/xids-source.XXXXXX", tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(folder));
