@@ -44,8 +44,11 @@ XIDS_BEGIN_DECLS
 #define XIDS_RANDOMD_COST_REQUEST 64u /* any answer, and each look at a guest's ring */
 #define XIDS_RANDOMD_COST_HELLO 8192u /* hashes, and fresh bytes from the source */
 
-/* What a client asks for at a time in a long pull: two answers of this size fill the 2 KiB ring. */
-#define XIDS_RANDOMD_CHUNK 1008u
+/*
+ * What a client asks for at a time in a long pull: two answers of this size go into the 2 KiB ring, and each with the
+ * server's next key is 16 blocks of ChaCha20.
+ */
+#define XIDS_RANDOMD_CHUNK 992u
 
 enum xids_randomd_type {
     XIDS_RANDOMD_HELLO = 0x01,

@@ -473,7 +473,7 @@ START_TEST(random_bytes_stay_within_the_buffers)
         ck_assert_int_eq(step(&f, NULL, 0), 0);
         for (int part = 0; part < 20; part++) {
             make_data(m, 2 + (uint32_t)part, EPOCH, sizeof(m) - 16, (uint8_t)part);
-            put16(m + 2, rand() % 4 == 0 ? (uint16_t)rand() : 16 + 1008);
+            put16(m + 2, rand() % 4 == 0 ? (uint16_t)rand() : 16 + XIDS_RANDOMD_CHUNK);
             if (rand() % 3 == 0)
                 m[rand() % 16] = (uint8_t)rand();
             if (step(&f, m, sizeof(m)) < 0)

@@ -187,7 +187,8 @@ static void assert_counts(const uint8_t *buf, size_t len, uint8_t from)
         ck_assert_uint_eq(buf[i], (uint8_t)(from + i));
 }
 
-static const size_t pull_lens[] = {1, 48, 1007, 1008, 1009, 1024, 5000, 100000};
+static const size_t pull_lens[] = {
+    1, 48, XIDS_RANDOMD_CHUNK - 1, XIDS_RANDOMD_CHUNK, XIDS_RANDOMD_CHUNK + 1, 1024, 5000, 100000};
 
 START_TEST(a_pull_of_any_size_arrives_whole_and_in_order)
 {
@@ -321,7 +322,7 @@ END_TEST
 START_TEST(a_refusal_in_the_middle_of_a_pull_leaves_no_hole)
 {
     struct fixture f;
-    static uint8_t buf[3 * 1008], m[3000];
+    static uint8_t buf[3 * XIDS_RANDOMD_CHUNK], m[3000];
     struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
     uint8_t counter = 0;
     begin(&f);
@@ -330,17 +331,17 @@ START_TEST(a_refusal_in_the_middle_of_a_pull_leaves_no_hole)
     ck_assert_int_eq(step(&f, NULL, 0), 0);
     ck_assert_uint_eq(f.out_len, 3 * GET_LEN);
     /* The first is answered, the second is refused, the third is answered. */
-    size_t len = make_data(m, 2, EPOCH, 1008, 0);
-    for (unsigned int i = 0; i < 1008; i++)
+    size_t len = make_data(m, 2, EPOCH, XIDS_RANDOMD_CHUNK, 0);
+    for (unsigned int i = 0; i < XIDS_RANDOMD_CHUNK; i++)
         m[16 + i] = counter++;
     len += make_err(m + len, 3, EPOCH, XIDS_RANDOMD_CODE_BUSY, 10);
-    len += make_data(m + len, 4, EPOCH, 1008, 0xff);
+    len += make_data(m + len, 4, EPOCH, XIDS_RANDOMD_CHUNK, 0xff);
     ck_assert_int_eq(step(&f, m, len), 0);
-    ck_assert_uint_eq(pull.got, 1008);
+    ck_assert_uint_eq(pull.got, XIDS_RANDOMD_CHUNK);
     ck_assert_uint_eq(xids_randomd_client_deadline(f.c), f.now + 10 * MS);
     f.now += 10 * MS;
     ck_assert_int_eq(step(&f, NULL, 0), 0);
-    ck_assert_uint_eq(answer_gets(&f, &counter), 2 * 1008);
+    ck_assert_uint_eq(answer_gets(&f, &counter), 2 * XIDS_RANDOMD_CHUNK);
     ck_assert_int_eq(pull.status, 0);
     assert_counts(buf, sizeof(buf), 0);
     end(&f);
@@ -350,7 +351,7 @@ END_TEST
 START_TEST(a_pull_survives_its_channel)
 {
     struct fixture f;
-    static uint8_t buf[4 * 1008], m[2000];
+    static uint8_t buf[4 * XIDS_RANDOMD_CHUNK], m[2000];
     struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
     uint8_t counter = 0;
     begin(&f);
@@ -358,14 +359,14 @@ START_TEST(a_pull_survives_its_channel)
     open_up(&f);
     ck_assert_uint_eq(f.out_len, 0);
     /* Its GETs went out with the WELCOME; the ids 2 to 5. */
-    make_data(m, 2, EPOCH, 1008, 0);
-    for (unsigned int i = 0; i < 1008; i++)
+    make_data(m, 2, EPOCH, XIDS_RANDOMD_CHUNK, 0);
+    for (unsigned int i = 0; i < XIDS_RANDOMD_CHUNK; i++)
         m[16 + i] = counter++;
     ck_assert_int_eq(step(&f, m, 1024), 0);
-    make_data(m, 3, EPOCH, 1008, 0xff);
+    make_data(m, 3, EPOCH, XIDS_RANDOMD_CHUNK, 0xff);
     ck_assert_int_eq(step(&f, m, 500), 0); /* the channel breaks in the middle of the second */
     xids_randomd_client_disconnected(f.c);
-    ck_assert_uint_eq(pull.got, 1008);
+    ck_assert_uint_eq(pull.got, XIDS_RANDOMD_CHUNK);
     ck_assert_int_eq(pull.status, -XEN_EBUSY);
     xids_randomd_client_connected(f.c, f.now);
     ck_assert_int_eq(step(&f, NULL, 0), 0);
@@ -375,7 +376,7 @@ START_TEST(a_pull_survives_its_channel)
     ck_assert_int_eq(step(&f, m, make_data(m, hello_id + 1, EPOCH, 48, 1)), 0);
     memcpy(f.out, copy.out, copy.out_len);
     f.out_len = copy.out_len;
-    ck_assert_uint_eq(answer_gets(&f, &counter), 3 * 1008);
+    ck_assert_uint_eq(answer_gets(&f, &counter), 3 * XIDS_RANDOMD_CHUNK);
     ck_assert_int_eq(pull.status, 0);
     assert_counts(buf, sizeof(buf), 0);
     end(&f);
@@ -386,17 +387,17 @@ END_TEST
 START_TEST(forgetting_wipes_a_pull_and_begins_it_again)
 {
     struct fixture f;
-    static uint8_t buf[3 * 1008], zeros[3 * 1008], m[2000];
+    static uint8_t buf[3 * XIDS_RANDOMD_CHUNK], zeros[3 * XIDS_RANDOMD_CHUNK], m[2000];
     struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
     uint8_t counter = 0;
     begin(&f);
     open_up(&f);
     ck_assert_int_eq(xids_randomd_client_pull(f.c, &pull), 0);
     ck_assert_int_eq(step(&f, NULL, 0), 0);
-    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, 1008, 0xaa)), 0);
-    make_data(m, 3, EPOCH, 1008, 0xbb);
+    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, XIDS_RANDOMD_CHUNK, 0xaa)), 0);
+    make_data(m, 3, EPOCH, XIDS_RANDOMD_CHUNK, 0xbb);
     ck_assert_int_eq(step(&f, m, 500), 0); /* and half of the second */
-    ck_assert_uint_eq(pull.got, 1008);
+    ck_assert_uint_eq(pull.got, XIDS_RANDOMD_CHUNK);
     if (_i == 0)
         xids_randomd_client_disconnected(f.c);
     xids_randomd_client_forget(f.c);
@@ -428,13 +429,13 @@ END_TEST
 START_TEST(a_pull_of_a_restored_guest_begins_again)
 {
     struct fixture f;
-    static uint8_t buf[2 * 1008], zeros[2 * 1008], m[2000];
+    static uint8_t buf[2 * XIDS_RANDOMD_CHUNK], zeros[2 * XIDS_RANDOMD_CHUNK], m[2000];
     struct xids_randomd_pull pull = {.to = buf, .len = sizeof(buf)};
     begin(&f);
     open_up(&f);
     ck_assert_int_eq(xids_randomd_client_pull(f.c, &pull), 0);
     ck_assert_int_eq(step(&f, NULL, 0), 0);
-    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, 1008, 0xaa)), 0);
+    ck_assert_int_eq(step(&f, m, make_data(m, 2, EPOCH, XIDS_RANDOMD_CHUNK, 0xaa)), 0);
     ck_assert_int_eq(step(&f, m, make_epoch(m, EPOCH + 1, XIDS_RANDOMD_REASON_RESTORED)), 0);
     ck_assert_mem_eq(buf, zeros, sizeof(buf));
     ck_assert_uint_eq(pull.got, 0);
