@@ -340,7 +340,10 @@ static double since(uint64_t start, uint64_t end)
 
 /* ---- what it holds ---- */
 
-/* Private bytes of what is not the machine: of that the daemon has its rings. */
+/*
+ * Private bytes of what is not the machine: of that the daemon has its rings. Nor is what the simulator's libraries
+ * remember of its pages, as Linux's kernel would.
+ */
 static double private_bytes(pid_t pid)
 {
     char path[40], line[512];
@@ -351,7 +354,8 @@ static double private_bytes(pid_t pid)
     need(f != NULL, path);
     while (fgets(line, sizeof(line), f) != NULL) {
         unsigned long kib;
-        if (strstr(line, " rw-s ") != NULL || strstr(line, " r--s ") != NULL || strstr(line, " ---p ") != NULL)
+        if (strstr(line, "xids-sim-areas") != NULL || strstr(line, " rw-s ") != NULL ||
+            strstr(line, " r--s ") != NULL || strstr(line, " ---p ") != NULL)
             ours = false;
         else if (strstr(line, " rw-p ") != NULL || strstr(line, " r--p ") != NULL || strstr(line, " r-xp ") != NULL)
             ours = true;

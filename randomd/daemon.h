@@ -164,14 +164,13 @@ struct guest {
     struct daemon *d;
     struct guest *next, *prev; /* of all */
     struct guest *next_queued;
-    struct xids_vchan *ch;   /* NULL: no channel at the moment */
-    struct xids_vchan *kept; /* the closed one, the page of which serves again; NULL: none */
+    struct xids_vchan *ch; /* NULL: no channel at the moment */
     struct xids_randomd_session *session;
-    uint64_t since;                           /* when the channel was made, or had its end, ns */
-    uint64_t reoffer_at;                      /* when the next one may be, or the store be asked again, ns */
-    struct xids_randomd_session_stats before; /* of its earlier channels */
-    struct xids_fair_guest share;             /* of the daemon's work */
-    uint8_t vm[16];                           /* its uuid, or a hash of what its home says else; zeros: nothing */
+    uint64_t since;                            /* when the channel was made, or had its end, ns */
+    uint64_t reoffer_at;                       /* when the next one may be, or the store be asked again, ns */
+    struct xids_randomd_session_stats *before; /* of its earlier channels; NULL: nothing yet */
+    struct xids_fair_guest share;              /* of the daemon's work */
+    uint8_t vm[16];                            /* its uuid, or a hash of what its home says else; zeros: nothing */
     evtchn_port_t port;
     uint32_t channels; /* made so far */
     uint32_t hellos;   /* of this channel's that the audit log has heard of */
@@ -183,6 +182,7 @@ struct guest {
     uint8_t device;           /* its number */
     uint8_t swept;
     uint8_t busy_tries; /* to tell it that it is held */
+    bool kept : 1;      /* there is a closed channel, the page of which serves again */
     bool waiting : 1;   /* for reoffer_at: it has no channel */
     bool retry : 1;     /* the same, for the store to do what it has refused */
     bool event : 1;     /* taken, and its port still masked */
@@ -267,7 +267,7 @@ struct daemon {
     struct reseed *reseed;
     struct guest *guests;
     struct guest *by_domid[DOMID_FIRST_RESERVED];
-    struct guest *by_port[MAX_PORTS];
+    domid_t by_port[MAX_PORTS]; /* 0: nobody's */
     unsigned int guest_count;
     struct xids_fair fair;
     struct pace pace;

@@ -33,6 +33,11 @@ static size_t guest_size(void)
     return channel_at() + xids_vchan_size();
 }
 
+static struct xids_vchan *channel_of(struct guest *g)
+{
+    return (void *)((uint8_t *)g + channel_at());
+}
+
 /* ---- one guest's channel ---- */
 
 static void add_stats(struct xids_randomd_session_stats *to, const struct guest *g)
@@ -51,19 +56,25 @@ static void add_stats(struct xids_randomd_session_stats *to, const struct guest 
 
 void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats)
 {
-    *stats = g->before;
+    if (g->before != NULL)
+        *stats = *g->before;
+    else
+        memset(stats, 0, sizeof(*stats));
     add_stats(stats, g);
 }
 
 /* Wipes the session. The channel stays as it is, without a user. */
 static void end_session(struct daemon *d, struct guest *g)
 {
-    add_stats(&g->before, g);
+    if (g->before == NULL && g->session != NULL)
+        g->before = calloc(1, sizeof(*g->before)); /* what cannot be kept is not counted */
+    if (g->before != NULL)
+        add_stats(g->before, g);
     xids_randomd_session_fini(g->session);
     g->session = NULL;
     if (g->ch == NULL)
         return;
-    g->kept = g->ch;
+    g->kept = true;
     g->ch = NULL;
     d->count.channels_closed++;
     serve_closed(d, g);
@@ -72,16 +83,16 @@ static void end_session(struct daemon *d, struct guest *g)
 /* Gives the page up. The guest may keep it mapped for as long as it likes. */
 static void give_up(struct daemon *d, struct guest *g)
 {
-    if (g->kept == NULL)
+    if (!g->kept)
         return;
-    d->by_port[g->port] = NULL;
-    xids_vchan_fini(g->kept);
-    g->kept = NULL;
+    d->by_port[g->port] = 0;
+    xids_vchan_fini(channel_of(g));
+    g->kept = false;
 }
 
 static void lose_page(struct daemon *d, struct guest *g)
 {
-    if (g->kept == NULL)
+    if (!g->kept)
         return;
     give_up(d, g);
     g->pages++;
@@ -114,7 +125,7 @@ static int begin_session(struct daemon *d, struct guest *g, uint64_t now)
 /* Makes a channel of a page of its own. */
 static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
 {
-    struct xids_vchan *ch = (void *)((uint8_t *)g + channel_at());
+    struct xids_vchan *ch = channel_of(g);
     int rc = xids_randomd_session_offer(g->session, ch, d->platform, g->domid, now);
     if (rc < 0)
         return rc;
@@ -124,7 +135,7 @@ static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
     }
     g->ch = ch;
     g->port = xids_vchan_port(ch);
-    d->by_port[g->port] = g;
+    d->by_port[g->port] = g->domid;
     g->show = true;
     return 0;
 }
@@ -132,11 +143,11 @@ static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
 /* The same page and port again: the store has their numbers already, unless it was told to hide them. */
 static int old_channel(struct guest *g, uint64_t now)
 {
-    struct xids_vchan *ch = g->kept;
+    struct xids_vchan *ch = channel_of(g);
     int rc = xids_randomd_session_reoffer(g->session, ch, now);
     if (rc < 0)
         return rc;
-    g->kept = NULL;
+    g->kept = false;
     g->ch = ch;
     if (g->open && g->laid && !g->hide)
         g->touch = true;
@@ -148,7 +159,7 @@ static int old_channel(struct guest *g, uint64_t now)
 static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
 {
     int rc = begin_session(d, g, now);
-    if (rc == 0 && g->kept != NULL && old_channel(g, now) < 0) {
+    if (rc == 0 && g->kept && old_channel(g, now) < 0) {
         lose_page(d, g);
         xids_randomd_session_fini(g->session);
         rc = begin_session(d, g, now);
@@ -204,7 +215,7 @@ static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
         g->reoffers = 0;
     uint64_t pause = pause_of(g);
     /* Who must wait is not to try meanwhile. */
-    if (g->open && (pause > 0 || g->kept == NULL)) {
+    if (g->open && (pause > 0 || !g->kept)) {
         g->hide = true;
         publish_queue(g);
     }
@@ -234,15 +245,16 @@ void guest_end(struct daemon *d, struct guest *g, int why)
 /* Whether the guest has let go of the closed channel, so that it can have it again. False: it is looked again. */
 static bool let_go(struct daemon *d, struct guest *g, uint64_t now)
 {
-    if (g->kept == NULL)
+    struct xids_vchan *ch = channel_of(g);
+    if (!g->kept)
         return true;
     /* It takes the event that waits, if there is one. */
-    enum xids_vchan_state state = xids_vchan_event(g->kept);
+    enum xids_vchan_state state = xids_vchan_event(ch);
     if (state == XIDS_VCHAN_DRAINING) {
-        int rc = xids_vchan_readable(g->kept);
+        int rc = xids_vchan_readable(ch);
         if (rc > 0)
-            rc = xids_vchan_consume(g->kept, (uint32_t)rc);
-        state = rc < 0 ? XIDS_VCHAN_BROKEN : xids_vchan_state(g->kept);
+            rc = xids_vchan_consume(ch, (uint32_t)rc);
+        state = rc < 0 ? XIDS_VCHAN_BROKEN : xids_vchan_state(ch);
     }
     if (state == XIDS_VCHAN_CLOSED)
         return true;
@@ -344,8 +356,8 @@ static void leave(struct daemon *d, struct guest *g, bool died)
     if (g->channels > 0)
         audit_guest_gone(g, died ? "gone" : "stopped");
     end_session(d, g);
-    if (died && g->kept != NULL)
-        (void)xids_vchan_peer_died(g->kept);
+    if (died && g->kept)
+        (void)xids_vchan_peer_died(channel_of(g));
     give_up(d, g);
     answered_who(d, g);
     g->gone = true;
@@ -383,6 +395,7 @@ void guest_forgotten(struct daemon *d, struct guest *g)
         d->guests = g->next;
     d->by_domid[domid] = NULL;
     d->guest_count--;
+    free(g->before);
     secret_put(g, guest_size());
     if (again)
         guest_found(d, domid);

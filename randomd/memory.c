@@ -15,9 +15,9 @@
 #include <sys/resource.h>
 
 #define CHUNK (64u * 1024u)
-#define UNIT 64u
+#define UNIT 16u
 #define PAGE 4096u
-#define CLASSES 64u /* slots of up to 64 * 64 bytes */
+#define CLASSES 256u /* slots of up to 256 * 16 bytes */
 
 struct slot {
     struct slot *next;

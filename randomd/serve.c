@@ -140,7 +140,7 @@ static bool take_events(struct daemon *d, uint64_t now)
             break;
         some = true;
         evtchn_port_t port = (evtchn_port_t)rc;
-        struct guest *g = port < MAX_PORTS ? d->by_port[port] : NULL;
+        struct guest *g = port < MAX_PORTS ? d->by_domid[d->by_port[port]] : NULL;
         d->count.events++;
         if (g == NULL || g->ch == NULL)
             continue; /* closed meanwhile; it stays masked until there is another offer */

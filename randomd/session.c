@@ -3,11 +3,12 @@
 #include "randomd/wire.h"
 
 #define RESEED_NS 60000000000ull
-#define RESEED_BYTES (1ull << 20)
+#define RESEED_BYTES (1u << 20)
 #define FRESH_BYTES 64u
 #define NOT_READY_RETRY_MS 100u
 #define INTERNAL_RETRY_MS 1000u
 
+/* One for each guest, of which there may be thousands: sizes are chosen. */
 struct xids_randomd_session {
     struct xids_rng rng;
     uint8_t who[XIDS_BLAKE2S_OUT];
@@ -15,17 +16,20 @@ struct xids_randomd_session {
     void *source_ctx;
     bool (*unseen)(void *ctx, const uint8_t *bytes, size_t len, bool first);
     void *unseen_ctx;
-    uint64_t reseed_ns, reseed_bytes;
+    uint64_t reseed_ns;
     uint64_t reseeded_at;
-    uint64_t made;                           /* bytes of output since then */
-    uint64_t epoch;                          /* 0: not ready, the generator has no secret */
-    uint64_t sent;                           /* bytes given to the channel */
-    uint64_t ends[XIDS_RANDOMD_OUTSTANDING]; /* where in that count the last answers end */
-    struct xids_randomd_session_stats stats;
-    uint32_t bye_code, bye_retry_ms;
-    int error;               /* 0, 1 when over, or -XEN_EBADMSG */
+    uint64_t epoch;       /* 0: not ready, the generator has no secret */
+    uint64_t sent;        /* bytes given to the channel */
+    uint64_t gets, bytes; /* of the statistics */
+    uint32_t reseed_bytes;
+    uint32_t made;                           /* bytes of output since then */
+    uint32_t ends[XIDS_RANDOMD_OUTSTANDING]; /* where in the count of sent the last answers end, modulo 2^32 */
+    uint32_t hellos, errors, reseeds, busy;
+    uint16_t bye_retry_ms;
+    int16_t error;           /* 0, 1 when over, or -XEN_EBADMSG */
     uint8_t part[HELLO_LEN]; /* the message that is coming in, or waits for room to be answered */
     uint8_t have;
+    uint8_t bye_code;
     uint8_t announce; /* an EPOCH is due, for this reason; 0: none */
     bool open;        /* there was a HELLO */
     bool started;     /* too late for a boot seed */
@@ -46,7 +50,7 @@ static int freshen(struct xids_randomd_session *s, uint64_t now)
         xids_rng_mix(&s->rng, TAG_FRESH, fresh, sizeof(fresh));
         s->reseeded_at = now;
         s->made = 0;
-        s->stats.reseeds++;
+        s->reseeds++;
     }
     xids_wipe(fresh, sizeof(fresh));
     return rc > 0 ? -XEN_EIO : rc;
@@ -109,7 +113,8 @@ int xids_randomd_session_init(struct xids_randomd_session **session, void *mem, 
     s->unseen = config->unseen;
     s->unseen_ctx = config->unseen_ctx;
     s->reseed_ns = config->reseed_ns != 0 ? config->reseed_ns : RESEED_NS;
-    s->reseed_bytes = config->reseed_bytes != 0 ? config->reseed_bytes : RESEED_BYTES;
+    uint64_t reseed_bytes = config->reseed_bytes != 0 ? config->reseed_bytes : RESEED_BYTES;
+    s->reseed_bytes = reseed_bytes < UINT32_MAX / 2 ? (uint32_t)reseed_bytes : UINT32_MAX / 2;
     rename_guest(s, config->who, config->who_len);
     blank(s);
     (void)begin_epoch(s, now); /* not ready is a state, not an error */
@@ -131,8 +136,8 @@ static bool fill_unseen(struct xids_randomd_session *s, uint8_t *out, size_t len
         xids_wipe(out, len);
         return false;
     }
-    s->made += len;
-    s->stats.bytes += len;
+    s->made += (uint32_t)len;
+    s->bytes += len;
     return true;
 }
 
@@ -179,7 +184,7 @@ static void answered(struct xids_randomd_session *s)
 {
     for (unsigned int i = 0; i + 1 < XIDS_RANDOMD_OUTSTANDING; i++)
         s->ends[i] = s->ends[i + 1];
-    s->ends[XIDS_RANDOMD_OUTSTANDING - 1] = s->sent;
+    s->ends[XIDS_RANDOMD_OUTSTANDING - 1] = (uint32_t)s->sent;
 }
 
 static bool has_room(const struct xids_randomd_io *io, size_t len)
@@ -193,7 +198,7 @@ static void err(struct xids_randomd_session *s, struct xids_randomd_io *io, uint
     uint8_t *at = emit(s, io, XIDS_RANDOMD_ERR, ERR_LEN, id);
     put32(at + 16, code);
     put32(at + 20, retry_ms);
-    s->stats.errors++;
+    s->errors++;
     answered(s);
 }
 
@@ -216,7 +221,7 @@ static void say_epoch(struct xids_randomd_session *s, struct xids_randomd_io *io
 /* The session is at its end: nothing of it is needed any more. */
 static void finish(struct xids_randomd_session *s, int how)
 {
-    s->error = how;
+    s->error = (int16_t)how;
     xids_rng_wipe(&s->rng);
     xids_wipe(s->part, sizeof(s->part));
     s->epoch = 0;
@@ -240,7 +245,7 @@ static void hello(struct xids_randomd_session *s, struct xids_randomd_io *io, co
         violation(s, io);
         return;
     }
-    s->stats.hellos++;
+    s->hellos++;
     if (XIDS_RANDOMD_VERSION < lowest || XIDS_RANDOMD_VERSION > highest) {
         err(s, io, h->id, XIDS_RANDOMD_CODE_VERSION, 0);
         finish(s, 1);
@@ -277,7 +282,7 @@ static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, cons
         violation(s, io);
         return;
     }
-    s->stats.gets++;
+    s->gets++;
     if (!s->open) {
         err(s, io, h->id, XIDS_RANDOMD_CODE_STATE, 0);
         return;
@@ -288,7 +293,7 @@ static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, cons
     }
     if (io->busy_ms != 0) {
         err(s, io, h->id, XIDS_RANDOMD_CODE_BUSY, io->busy_ms);
-        s->stats.busy++;
+        s->busy++;
         return;
     }
     if (s->epoch == 0) {
@@ -384,8 +389,9 @@ static bool may_answer(const struct xids_randomd_session *s, struct xids_randomd
     if (room > left)
         io->wait = room - left;
     /* ends[0] is the oldest of the last answers: while it is unread, all of them are. */
-    if (s->ends[0] > consumed && s->ends[0] - consumed > io->wait)
-        io->wait = (size_t)(s->ends[0] - consumed);
+    uint32_t ahead = s->ends[0] - (uint32_t)consumed;
+    if (ahead < UINT32_MAX / 2 && ahead > io->wait)
+        io->wait = ahead;
     return io->wait == 0;
 }
 
@@ -445,8 +451,8 @@ int xids_randomd_session_renew(struct xids_randomd_session *s, enum xids_randomd
 void xids_randomd_session_bye(struct xids_randomd_session *s, uint32_t code, uint32_t retry_ms)
 {
     s->bye = true;
-    s->bye_code = code;
-    s->bye_retry_ms = retry_ms < XIDS_RANDOMD_RETRY_MAX_MS ? retry_ms : XIDS_RANDOMD_RETRY_MAX_MS;
+    s->bye_code = (uint8_t)code;
+    s->bye_retry_ms = (uint16_t)(retry_ms < XIDS_RANDOMD_RETRY_MAX_MS ? retry_ms : XIDS_RANDOMD_RETRY_MAX_MS);
 }
 
 bool xids_randomd_session_ready(const struct xids_randomd_session *s)
@@ -461,5 +467,10 @@ uint64_t xids_randomd_session_epoch(const struct xids_randomd_session *s)
 
 void xids_randomd_session_stats(const struct xids_randomd_session *s, struct xids_randomd_session_stats *stats)
 {
-    *stats = s->stats;
+    *stats = (struct xids_randomd_session_stats){.hellos = s->hellos,
+                                                 .gets = s->gets,
+                                                 .bytes = s->bytes,
+                                                 .errors = s->errors,
+                                                 .reseeds = s->reseeds,
+                                                 .busy = s->busy};
 }

@@ -27,8 +27,8 @@ void xids_vchan_use_lines_(const struct xids_vchan *ch, struct xids_bytering_lay
 {
     out->prod = xids_vchan_own_line_(ch) + VCHAN_LINE_PROD;
     in->cons = xids_vchan_own_line_(ch) + VCHAN_LINE_CONS;
-    in->prod = ch->peer_line + VCHAN_LINE_PROD;
-    out->cons = ch->peer_line + VCHAN_LINE_CONS;
+    in->prod = xids_vchan_peer_line_(ch) + VCHAN_LINE_PROD;
+    out->cons = xids_vchan_peer_line_(ch) + VCHAN_LINE_CONS;
 }
 
 static uint32_t XIDS_PEER *word_of_page(const struct xids_vchan *ch, size_t offset)
@@ -75,7 +75,7 @@ void xids_vchan_offer_(struct xids_vchan *ch)
     ch->prod_event = ch->in.peer + 1u;
     ch->cons_event = ch->out.peer;
     fill(xids_vchan_own_line_(ch), ch->out.published, ch->in.published, ch->in.peer, ch->out.peer);
-    fill(ch->peer_line, ch->in.peer, ch->out.peer, ch->out.published, ch->in.published);
+    fill(xids_vchan_peer_line_(ch), ch->in.peer, ch->out.peer, ch->out.published, ch->in.published);
     xids_peer_store(ch->header + VCHAN_HEADER_EPOCH, ch->epoch);
     xids_peer_store(ch->header + VCHAN_HEADER_VERSION, VCHAN_VERSION);
     xids_peer_store_release(ch->header + VCHAN_HEADER_MAGIC, VCHAN_MAGIC);
@@ -85,7 +85,7 @@ void xids_vchan_offer_(struct xids_vchan *ch)
 static bool taken(const struct xids_vchan *ch)
 {
     /* Pairs with the client's release store in take_offer: its line is filled. */
-    return ch->header != NULL && xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_EPOCH) == ch->epoch;
+    return ch->header != NULL && xids_peer_load_acquire(xids_vchan_peer_line_(ch) + VCHAN_LINE_EPOCH) == ch->epoch;
 }
 
 void xids_vchan_withdraw_offer_(struct xids_vchan *ch)
@@ -224,7 +224,7 @@ void xids_vchan_answer_(struct xids_vchan *ch)
 {
     if (!ch->extended || ch->gone)
         return;
-    uint32_t question = xids_peer_load(ch->peer_line + VCHAN_LINE_PING);
+    uint32_t question = xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_PING);
     if (question != ch->pong) {
         ch->pong = question;
         xids_peer_store(xids_vchan_own_line_(ch) + VCHAN_LINE_PONG, question);
@@ -238,7 +238,7 @@ void xids_vchan_answer_(struct xids_vchan *ch)
 /* Whether the peer has done anything since it was asked. */
 static bool heard(const struct xids_vchan *ch)
 {
-    return xids_peer_load(ch->peer_line + VCHAN_LINE_PONG) == ch->ping || ch->in.peer != ch->beat_in ||
+    return xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_PONG) == ch->ping || ch->in.peer != ch->beat_in ||
            ch->out.peer != ch->beat_out;
 }
 

@@ -84,10 +84,7 @@ enum {
 
 struct xids_vchan {
     struct xids_bytering in, out;
-    const uint8_t XIDS_PEER *peer_live;
-    uint8_t XIDS_PEER *asked;   /* where the peer asks us */
     uint32_t XIDS_PEER *header; /* of the extension; NULL: a client whose server has none, or one that was not to */
-    uint32_t XIDS_PEER *peer_line;
     const struct xids_platform *platform;
     /* Who knows more of the peer's domain than the platform does: asked by the blocking calls from time to time. */
     enum xids_vchan_state (*look_after)(void *ctx);
@@ -134,8 +131,18 @@ static inline uint32_t xids_vchan_batch_(const struct xids_bytering *r)
     return r->at.size / 4u < 32768u ? r->at.size / 4u : 32768u;
 }
 
-/* Our own places in the page are worked out when needed: a pointer to each counts where there are thousands of
- * channels. */
+/* Places in the page are worked out when needed: a pointer to each counts where there are thousands of channels. */
+static inline const uint8_t XIDS_PEER *xids_vchan_peer_live_(const struct xids_vchan *ch)
+{
+    return ch->page + (ch->server ? VCHAN_AT_CLI_LIVE : VCHAN_AT_SRV_LIVE);
+}
+
+/* Where the peer asks us for notifications. */
+static inline uint8_t XIDS_PEER *xids_vchan_asked_(const struct xids_vchan *ch)
+{
+    return ch->page + (ch->server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
+}
+
 static inline uint8_t XIDS_PEER *xids_vchan_own_live_(const struct xids_vchan *ch)
 {
     return ch->page + (ch->server ? VCHAN_AT_SRV_LIVE : VCHAN_AT_CLI_LIVE);
@@ -151,6 +158,11 @@ static inline uint8_t XIDS_PEER *xids_vchan_ask_(const struct xids_vchan *ch)
 static inline uint32_t XIDS_PEER *xids_vchan_own_line_(const struct xids_vchan *ch)
 {
     return ch->header + (ch->server ? VCHAN_AT_SERVER_LINE : VCHAN_AT_CLIENT_LINE) / sizeof(uint32_t);
+}
+
+static inline uint32_t XIDS_PEER *xids_vchan_peer_line_(const struct xids_vchan *ch)
+{
+    return ch->header + (ch->server ? VCHAN_AT_CLIENT_LINE : VCHAN_AT_SERVER_LINE) / sizeof(uint32_t);
 }
 
 /* Breaks the channel; the first reason stays. Returns error. */

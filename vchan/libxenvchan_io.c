@@ -26,7 +26,7 @@ static bool left_alone(const struct xids_lxv *v)
 {
     if (v->ch.server && v->pub.server_persist != 0)
         return false;
-    return xids_peer_load8_acquire(v->ch.peer_live) == VCHAN_GONE;
+    return xids_peer_load8_acquire(xids_vchan_peer_live_(&v->ch)) == VCHAN_GONE;
 }
 
 /*
@@ -257,7 +257,8 @@ static bool spin_for_news(struct xids_lxv *v)
 {
     struct xids_vchan *ch = &v->ch;
     uint32_t want_read = next_of(v, &ch->in, VCHAN_NOTIFY_WRITE), want_write = next_of(v, &ch->out, VCHAN_NOTIFY_READ);
-    if (ch->pace.budget == 0 || (want_read == 0 && want_write == 0) || xids_peer_load8(ch->peer_live) != VCHAN_LIVE)
+    if (ch->pace.budget == 0 || (want_read == 0 && want_write == 0) ||
+        xids_peer_load8(xids_vchan_peer_live_(ch)) != VCHAN_LIVE)
         return false;
     uint8_t stood = xids_peer_clear_bits8(xids_vchan_ask_(ch), v->asked) & v->asked;
     bool answered = stood != v->asked;
@@ -296,7 +297,7 @@ int libxenvchan_fd_for_select(struct libxenvchan *ctrl)
 int libxenvchan_is_open(struct libxenvchan *ctrl)
 {
     struct xids_lxv *v = xids_lxv_of(ctrl);
-    uint8_t live = xids_peer_load8_acquire(v->ch.peer_live);
+    uint8_t live = xids_peer_load8_acquire(xids_vchan_peer_live_(&v->ch));
     if (v->ch.error != 0)
         return 0;
     if (v->ch.server && ctrl->server_persist != 0)

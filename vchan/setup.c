@@ -58,11 +58,10 @@ static void place_extension(struct xids_vchan *ch, unsigned int left_order, unsi
                             unsigned int flags)
 {
     size_t at = (flags & XIDS_VCHAN_PLAIN) != 0 ? 0 : xids_vchan_extension_at_(left_order, right_order);
-    ch->header = ch->peer_line = NULL;
+    ch->header = NULL;
     if (at == 0)
         return;
     ch->header = word(ch, at);
-    ch->peer_line = word(ch, at + (ch->server ? VCHAN_AT_CLIENT_LINE : VCHAN_AT_SERVER_LINE));
 }
 
 /* Both sides: the rings over pages that are shared or mapped by now, and the bytes of the page that this side uses. */
@@ -82,8 +81,6 @@ static int attach(struct xids_vchan *ch, unsigned int left_order, unsigned int r
     if (rc < 0)
         return rc;
     ch->wiped = ch->out.peer;
-    ch->peer_live = ch->page + (server ? VCHAN_AT_CLI_LIVE : VCHAN_AT_SRV_LIVE);
-    ch->asked = ch->page + (server ? VCHAN_AT_SRV_NOTIFY : VCHAN_AT_CLI_NOTIFY);
     xids_vchan_set_spin(ch, XIDS_VCHAN_SPIN);
     bool batch = (flags & XIDS_VCHAN_BATCH) != 0;
     ch->in_batch = batch ? xids_vchan_batch_(&ch->in) : 1u;
@@ -314,7 +311,7 @@ int xids_vchan_client_init(struct xids_vchan *ch, const struct xids_platform *pl
         (void)xids_peer_set_bits8(xids_vchan_ask_(ch), VCHAN_NOTIFY_WRITE);
         /* Again after we were seen: a server that ended meanwhile may have wiped the rings (wipe_rings). */
         xids_peer_fence();
-        if (xids_peer_load8_acquire(ch->peer_live) == VCHAN_GONE)
+        if (xids_peer_load8_acquire(xids_vchan_peer_live_(ch)) == VCHAN_GONE)
             rc = -XEN_ECONNREFUSED;
         else if (!xids_vchan_offered_(ch)) {
             xids_vchan_leave_offer_(ch);
@@ -347,7 +344,7 @@ static void wipe_in(struct xids_vchan *ch)
 static void wipe_out(struct xids_vchan *ch)
 {
     xids_peer_fence();
-    uint8_t live = xids_peer_load8_acquire(ch->peer_live);
+    uint8_t live = xids_peer_load8_acquire(xids_vchan_peer_live_(ch));
     bool alone = ch->gone || live == VCHAN_GONE || (ch->server && live == VCHAN_NOT_YET);
     /* After another offer the byte may still be that of one who died with its domain. */
     alone = alone || (ch->after_lost && xids_vchan_unbound_(ch));

@@ -55,15 +55,15 @@ int xids_vchan_look_in_(struct xids_vchan *ch)
      * Live before prod: the peer publishes its last bytes before it clears its live byte, so a prod that is read after
      * a 0 is the final one. The acquire pairs with that release store.
      */
-    uint8_t live = xids_peer_load8_acquire(ch->peer_live);
+    uint8_t live = xids_peer_load8_acquire(xids_vchan_peer_live_(ch));
     if (ch->mirror) {
         meet_client(ch, live);
         /* One that we adopted came after that look at a byte which the one before had left. */
         if (ch->extended && live == VCHAN_GONE)
-            live = xids_peer_load8_acquire(ch->peer_live);
+            live = xids_peer_load8_acquire(xids_vchan_peer_live_(ch));
     }
     /* As with live: a prod that is read after the peer said that it writes no more is the final one. */
-    bool ended = ch->extended && xids_peer_load_acquire(ch->peer_line + VCHAN_LINE_FIN) != 0;
+    bool ended = ch->extended && xids_peer_load_acquire(xids_vchan_peer_line_(ch) + VCHAN_LINE_FIN) != 0;
     int n = ch->ended ? (int)xids_bytering_known(&ch->in) : xids_bytering_look(&ch->in);
     if (n < 0)
         return xids_vchan_fail_(ch, n, "the peer published a producer index that cannot be");
@@ -102,7 +102,7 @@ int xids_vchan_drained_(const struct xids_vchan *ch)
 int xids_vchan_outgoing_(struct xids_vchan *ch, uint32_t want)
 {
     /* A byte that hardly ever changes, so that the look costs nothing. */
-    if (!ch->gone && (xids_peer_load8(ch->peer_live) == VCHAN_GONE || ch->mirror)) {
+    if (!ch->gone && (xids_peer_load8(xids_vchan_peer_live_(ch)) == VCHAN_GONE || ch->mirror)) {
         int rc = xids_vchan_look_in_(ch);
         if (rc < 0)
             return rc;
@@ -142,8 +142,8 @@ static bool reached(uint32_t event, uint32_t old, uint32_t new)
 /* The extension's lines: whether the peer is to be woken for what we published. */
 static bool passed_event(const struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
 {
-    return reached(xids_peer_load(ch->peer_line + VCHAN_LINE_PROD_EVENT), old_out, ch->out.published) ||
-           reached(xids_peer_load(ch->peer_line + VCHAN_LINE_CONS_EVENT), old_in, ch->in.published);
+    return reached(xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_PROD_EVENT), old_out, ch->out.published) ||
+           reached(xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_CONS_EVENT), old_in, ch->in.published);
 }
 
 /* The page's request bits: the same, and takes the request away. */
@@ -152,7 +152,8 @@ static bool took_request(const struct xids_vchan *ch, uint32_t old_out, uint32_t
     uint8_t bits = (uint8_t)((old_out != ch->out.published ? VCHAN_NOTIFY_WRITE : 0) |
                              (old_in != ch->in.published ? VCHAN_NOTIFY_READ : 0));
     /* A plain load first: the locked operation would take the line away from the peer at each message. */
-    return (xids_peer_load8(ch->asked) & bits) != 0 && (xids_peer_clear_bits8(ch->asked, bits) & bits) != 0;
+    return (xids_peer_load8(xids_vchan_asked_(ch)) & bits) != 0 &&
+           (xids_peer_clear_bits8(xids_vchan_asked_(ch), bits) & bits) != 0;
 }
 
 int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
@@ -161,7 +162,7 @@ int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
     xids_peer_fence();
     /* Where bytes are published without a look at the client: one that came meanwhile asks in its line. */
     if (ch->mirror) {
-        meet_client(ch, xids_peer_load8_acquire(ch->peer_live));
+        meet_client(ch, xids_peer_load8_acquire(xids_vchan_peer_live_(ch)));
         if (ch->extended)
             return ch->error;
     }
@@ -173,8 +174,9 @@ int xids_vchan_kick_(struct xids_vchan *ch, uint32_t old_out, uint32_t old_in)
 static bool awaited(const struct xids_vchan *ch)
 {
     if (ch->extended)
-        return reached(xids_peer_load(ch->peer_line + VCHAN_LINE_PROD_EVENT), ch->out.published, ch->out.own);
-    return (xids_peer_load8(ch->asked) & VCHAN_NOTIFY_WRITE) != 0;
+        return reached(xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_PROD_EVENT), ch->out.published,
+                       ch->out.own);
+    return (xids_peer_load8(xids_vchan_asked_(ch)) & VCHAN_NOTIFY_WRITE) != 0;
 }
 
 void xids_vchan_wrote_(struct xids_vchan *ch)

@@ -118,7 +118,7 @@ struct xids_randomd_session_config {
     const void *who; /* what tells this guest from all others, mixed into its generator; copied by init */
     size_t who_len;
     uint64_t reseed_ns;    /* fresh bytes from the source after this time, 0: 60 s */
-    uint64_t reseed_bytes; /* and after this much output, 0: 1 MiB */
+    uint64_t reseed_bytes; /* and after this much output, 0: 1 MiB; at most 2 GiB */
     /*
      * Is shown each boot seed and each answer's bytes before they are given out; first: they are the first after fresh
      * bytes from the source. False when they were given out before: then they never leave the session, its generator

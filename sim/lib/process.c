@@ -235,16 +235,27 @@ static int undo(const struct area *a)
 }
 
 /*
- * What is remembered of areas is what Linux's kernel remembers. So it lies beside the program's heap, which a program
- * (or a benchmark of it) may measure, in blocks that are never given back. The lock is held.
+ * What is remembered of areas is what Linux's kernel remembers. So it lies beside the program's own memory, which a
+ * program (or a benchmark of it) may measure, in blocks that are never given back, and which have a name in its list of
+ * mappings. The lock is held.
  */
-#define AREAS_BLOCK 256u
+#define AREAS_BLOCK 4096u
+
+static void *areas_block(size_t size)
+{
+    int fd = (int)syscall(SYS_memfd_create, "xids-sim-areas", 1u /* MFD_CLOEXEC */);
+    void *at = MAP_FAILED;
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+        at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    return at;
+}
 
 static struct area *area_new(void)
 {
     if (self.spare == NULL) {
-        struct area *block =
-            mmap(NULL, AREAS_BLOCK * sizeof(*block), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct area *block = areas_block(AREAS_BLOCK * sizeof(*block));
         if (block == MAP_FAILED)
             return NULL;
         for (size_t i = 0; i < AREAS_BLOCK; i++) {
