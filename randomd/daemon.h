@@ -287,6 +287,7 @@ struct daemon {
     bool store_spoke;
     bool store_late; /* an answer did not come in time */
     bool was_ready;
+    bool sandboxed;
     bool stopping;
     int status; /* of the process */
 };
@@ -437,7 +438,7 @@ bool config_sources_same(const struct config *a, const struct config *b);
 struct options {
     const char *config, *control, *level; /* NULL: not given */
     const char *request, *operand;        /* to the daemon that runs */
-    bool foreground;
+    bool foreground, no_sandbox;
 };
 
 /* Takes the command line, and the settings with it. -1: go on, else the exit status. */

@@ -2,6 +2,7 @@
 /* xids-randomd: its life and the loop. */
 #include "config.h"
 #include "randomd/daemon.h"
+#include "xenstore/sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -172,12 +173,33 @@ static void close_handle(uv_handle_t *h, void *ctx)
         uv_close(h, NULL);
 }
 
+/* Before there are threads, which have to be in it too. What is opened later must be on its list. */
+static void give_up_rights(struct daemon *d)
+{
+    bool files = d->config.audit[0] != '\0';
+    for (unsigned int i = 0; i < d->config.source_count; i++)
+        files = files || d->config.sources[i].type->save != NULL;
+    const struct sandbox_needs needs = {.pid = getpid(),
+                                        .files = files,
+                                        .pipes = true,   /* more pages need another of Xen's devices */
+                                        .streams = true, /* xenstored, when it was started again */
+                                        .threads = d->config.source_count > 0};
+    int rc = d->options->no_sandbox ? -ENOTSUP : sandbox_enter(&needs);
+    d->sandboxed = rc == 0;
+    if (rc < 0 && rc != -ENOTSUP)
+        log_line(SAY_WARN, "no sandbox: %s", strerror(-rc));
+}
+
 static void run(struct daemon *d, int ready_fd)
 {
     if (control_start(d) < 0 || audit_open(d->config.audit, d->config.audit_size, d->config.audit_files) < 0 ||
         master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 || open_platform(d) < 0 ||
-        open_loop(d) < 0 || reseed_open(d) < 0 ||
-        sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
+        open_loop(d) < 0 || reseed_open(d) < 0) {
+        d->status = EXIT_FAILURE;
+        return;
+    }
+    give_up_rights(d);
+    if (sources_new(&d->sources, &d->loop, d->master, d->config.sources, d->config.source_count) < 0) {
         d->status = EXIT_FAILURE;
         return;
     }

@@ -19,6 +19,7 @@ static const char usage[] =
     "  --control SOCKET     the control socket\n"
     "  --log-level LEVEL    error, warning, info or debug\n"
     "  --audit-verify FILE...  say whether an audit log is whole; its files in order, the oldest first\n"
+    "  --no-sandbox         keep all capabilities and system calls\n"
     "  --check-config       read the settings, say what is wrong with them, and end\n"
     "  --help, --version\n"
     "A request to the daemon that runs, which answers in JSON:\n"
@@ -31,7 +32,7 @@ static const char usage[] =
     "xids-randomd(8) tells more.\n";
 
 /* Beyond what a letter could be. */
-enum { STATUS = 256, SUMMARY, RESEED, RESTORED, SET_LOG_LEVEL, RELOAD, CHECK, VERIFY };
+enum { STATUS = 256, SUMMARY, RESEED, RESTORED, SET_LOG_LEVEL, RELOAD, CHECK, VERIFY, NO_SANDBOX };
 
 static const struct option longs[] = {
     {"foreground", no_argument, NULL, 'f'},
@@ -42,6 +43,7 @@ static const struct option longs[] = {
     {"version", no_argument, NULL, 'V'},
     {"check-config", no_argument, NULL, CHECK},
     {"audit-verify", no_argument, NULL, VERIFY},
+    {"no-sandbox", no_argument, NULL, NO_SANDBOX},
     {"status", no_argument, NULL, STATUS},
     {"summary", no_argument, NULL, SUMMARY},
     {"reseed", no_argument, NULL, RESEED},
@@ -127,6 +129,9 @@ int options_parse(struct options *o, struct config *c, int argc, char **argv)
         case 'V':
             puts("xids-randomd (xids) " PACKAGE_VERSION);
             return EXIT_SUCCESS;
+        case NO_SANDBOX:
+            o->no_sandbox = true;
+            break;
         case CHECK:
             check = true;
             break;

@@ -167,6 +167,7 @@ static void put_daemon(struct request *r)
     add_number(all, "domid", d->domid);
     json_object_object_add(all, "ready", json_object_new_boolean(d->was_ready));
     json_object_object_add(all, "store", json_object_new_boolean(!d->store_lost));
+    json_object_object_add(all, "sandbox", json_object_new_boolean(d->sandboxed));
     json_object_object_add(all, "locked", json_object_new_boolean(secret_locked()));
     bool alarm = add_sources(all, d);
     alarm = add_audit(all) || alarm;

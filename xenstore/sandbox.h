@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What xids-xenstored gives up once it serves. */
+/* What a daemon gives up once it serves: xids-xenstored, xids-randomd. */
 #ifndef XIDS_XENSTORE_SANDBOX_H
 #define XIDS_XENSTORE_SANDBOX_H
 
@@ -8,9 +8,11 @@
 
 struct sandbox_needs {
     pid_t pid;  /* our own */
-    bool files; /* makes and renames files while it serves */
-    bool pipes; /* opens what exists for writing: the simulator's libraries do */
-    bool exec;  /* becomes another program: live update */
+    bool files;   /* makes and renames files while it serves */
+    bool pipes;   /* opens what exists for writing: devices, when they are needed; the simulator's libraries */
+    bool exec;    /* becomes another program: live update */
+    bool streams; /* connects to others' sockets */
+    bool threads; /* makes more of them */
 };
 
 /*

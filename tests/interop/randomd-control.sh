@@ -16,7 +16,7 @@ ask() {
 }
 
 start_randomd() {
-    "$sim" exec -- "$randomd" --foreground --config "$sim_work/config" --control "$sim_work/control" \
+    "$sim" exec -- "$randomd" --foreground --config "$sim_work/config" --control "$sim_work/control" "$@" \
         >>"$sim_work/randomd.log" 2>&1 </dev/null &
     echo $! >"$sim_work/randomd.pid"
     disown $!
@@ -185,9 +185,35 @@ tap_ok "an unknown request is answered so" prints '{"error":"unknown request"}' 
 tap_ok "a request without its operand, too" prints '{"error":"the request lacks its operand"}' unknown restored
 tap_ok "one with an operand too many, too" prints '{"error":"the request has no operand"}' unknown "reload now"
 
+# ---- the sandbox ----
+
+# holds FIELD VALUE: of the daemon's /proc/PID/status.
+holds() {
+    prints "$2" sed -n "s/^$1:[[:space:]]*//p" "/proc/$(daemon)/status"
+}
+if "$XIDS_BUILDDIR/config.status" --config | grep -q with-sanitizer=; then
+    tap_skip "the sandbox" "a build with a sanitizer has none"
+else
+    tap_ok "it says that it is in its sandbox" answers '"sandbox":true' --summary
+    tap_ok "which filters its system calls" holds Seccomp 2
+    tap_ok "for good" holds NoNewPrivs 1
+    if [ "$(id -u)" -eq 0 ]; then
+        tap_ok "of root's capabilities it keeps the one to lock memory" holds CapEff 0000000000004000
+        tap_ok "and can get no other" holds CapBnd 0000000000004000
+    else
+        tap_skip "capabilities" "not root"
+    fi
+fi
+
 pid=$(daemon)
 kill -TERM "$stayer" "$pid"
 tap_ok "it ends" eventually gone "$pid"
 tap_ok "and cannot be asked" fails ask --status
+tap_ok "without a sandbox it starts too" start_randomd --no-sandbox
+tap_ok "and says so" answers '"sandbox":false' --summary
+tap_ok "nothing is filtered" holds Seccomp 0
+pid=$(daemon)
+kill -TERM "$pid"
+tap_ok "it ends there too" eventually gone "$pid"
 sim_end
 tap_done

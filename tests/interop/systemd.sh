@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
 # The units as they are installed, but with the programs of this build.
-services=(xids-entropy-agent xids-xenstored)
+services=(xids-entropy-agent xids-randomd xids-xenstored)
 cp "$XIDS_SRCDIR"/dist/systemd/xids-xenstored.socket "$work"
 for service in "${services[@]}"; do
     sed "s|^ExecStart=[^ ]*|ExecStart=$XIDS_BUILDDIR/$service|" "$XIDS_BUILDDIR/dist/systemd/$service.service" \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The sandbox of xids-xenstored: each call is made by a child that has entered it. */
+/* The sandbox of the daemons: each call is made by a child that has entered it. */
 #include "tests/unit/suite.h"
 
 #include <errno.h>
@@ -169,42 +169,46 @@ static const struct sandbox_needs nothing = {.files = false};
 static const struct sandbox_needs files = {.files = true};
 static const struct sandbox_needs pipes = {.pipes = true};
 static const struct sandbox_needs exec = {.exec = true};
+static const struct sandbox_needs streams = {.streams = true};
+static const struct sandbox_needs threads = {.threads = true};
 
 static const struct {
     const char *what;
     int (*call)(void);
-    int nothing, files, pipes, exec; /* what it ends with, for each need */
+    int nothing, files, pipes, exec, streams, threads; /* what it ends with, for each need */
 } calls[] = {
-    {"make a file", make_file, EPERM, 0, EPERM, EPERM},
-    {"cut a file", cut_file, EPERM, 0, EPERM, EPERM},
-    {"open for writing", open_for_writing, EPERM, 0, 0, 0},
-    {"open for reading", open_for_reading, 0, 0, 0, 0},
-    {"reach the net", reach_the_net, EPERM, EPERM, EPERM, EPERM},
-    {"make a stream", make_stream, EPERM, EPERM, EPERM, 0},
-    {"make a datagram", make_datagram, 0, 0, 0, 0},
-    {"become another", become_another, EPERM, EPERM, EPERM, 0},
-    {"make a child", make_a_child, EPERM, EPERM, EPERM, 0},
-    {"make a thread", make_a_thread, EPERM, EPERM, EPERM, 0},
-    {"make a namespace", make_a_namespace, EPERM, EPERM, EPERM, EPERM},
-    {"signal another", signal_another, EPERM, EPERM, EPERM, EPERM},
-    {"look into another", look_into_another, EPERM, EPERM, EPERM, EPERM},
-    {"map code", map_code, EPERM, EPERM, EPERM, 0},
-    {"make code", make_code, EPERM, EPERM, EPERM, 0},
-    {"change a mode", change_a_mode, EPERM, EPERM, EPERM, EPERM},
-    {"type into a terminal", type_into_a_terminal, EPERM, EPERM, EPERM, EPERM},
-    {"do a daemon's work", do_a_daemons_work, 0, 0, 0, 0},
+    {"make a file", make_file, EPERM, 0, EPERM, EPERM, EPERM, EPERM},
+    {"cut a file", cut_file, EPERM, 0, EPERM, EPERM, EPERM, EPERM},
+    {"open for writing", open_for_writing, EPERM, 0, 0, 0, EPERM, EPERM},
+    {"open for reading", open_for_reading, 0, 0, 0, 0, 0, 0},
+    {"reach the net", reach_the_net, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"make a stream", make_stream, EPERM, EPERM, EPERM, 0, 0, EPERM},
+    {"make a datagram", make_datagram, 0, 0, 0, 0, 0, 0},
+    {"become another", become_another, EPERM, EPERM, EPERM, 0, EPERM, EPERM},
+    {"make a child", make_a_child, EPERM, EPERM, EPERM, 0, EPERM, EPERM},
+    {"make a thread", make_a_thread, EPERM, EPERM, EPERM, 0, EPERM, 0},
+    {"make a namespace", make_a_namespace, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"signal another", signal_another, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"look into another", look_into_another, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"map code", map_code, EPERM, EPERM, EPERM, 0, EPERM, EPERM},
+    {"make code", make_code, EPERM, EPERM, EPERM, 0, EPERM, EPERM},
+    {"change a mode", change_a_mode, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"type into a terminal", type_into_a_terminal, EPERM, EPERM, EPERM, EPERM, EPERM, EPERM},
+    {"do a daemon's work", do_a_daemons_work, 0, 0, 0, 0, 0, 0},
 };
 
 START_TEST(only_what_is_needed_is_allowed)
 {
     ck_assert_ptr_nonnull(mkdtemp(scratch));
-    int got[] = {tried(nothing, calls[_i].call), tried(files, calls[_i].call), tried(pipes, calls[_i].call),
-                 tried(exec, calls[_i].call)};
+    int got[] = {tried(nothing, calls[_i].call), tried(files, calls[_i].call),   tried(pipes, calls[_i].call),
+                 tried(exec, calls[_i].call),    tried(streams, calls[_i].call), tried(threads, calls[_i].call)};
     (void)rmdir(scratch);
     ck_assert_msg(got[0] == calls[_i].nothing, "%s: %d", calls[_i].what, got[0]);
     ck_assert_msg(got[1] == calls[_i].files, "%s, files: %d", calls[_i].what, got[1]);
     ck_assert_msg(got[2] == calls[_i].pipes, "%s, pipes: %d", calls[_i].what, got[2]);
     ck_assert_msg(got[3] == calls[_i].exec, "%s, exec: %d", calls[_i].what, got[3]);
+    ck_assert_msg(got[4] == calls[_i].streams, "%s, streams: %d", calls[_i].what, got[4]);
+    ck_assert_msg(got[5] == calls[_i].threads, "%s, threads: %d", calls[_i].what, got[5]);
 }
 END_TEST
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What the daemon gives up once it serves: capabilities and system calls. What a call outside the list gets is EPERM,
- * and a line of the kernel's audit log, not death: guests cannot run on without their store, and a C library that has
- * learnt another call must not take it from them.
+ * and a line of the kernel's audit log, not death: guests cannot run on without their store, nor well without their
+ * entropy, and a C library that has learnt another call must not take it from them.
  */
 #include "config.h"
 
@@ -40,7 +40,8 @@ static const int always[] = {
     SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(lseek),
     /* connections */
     SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
-    SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(dup), SCMP_SYS(dup3),
+    SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(fcntl), SCMP_SYS(dup), SCMP_SYS(dup2),
+    SCMP_SYS(dup3),
     /* waiting */
     SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
     SCMP_SYS(ppoll), SCMP_SYS(eventfd2), SCMP_SYS(pipe2), SCMP_SYS(futex), SCMP_SYS(nanosleep),
@@ -61,16 +62,15 @@ static const int always[] = {
     SCMP_SYS(exit_group), SCMP_SYS(rseq), SCMP_SYS(membarrier), SCMP_SYS(set_robust_list)};
 
 /* Of another program in our place, which asks for a sandbox of its own. */
-static const int exec_only[] = {SCMP_SYS(wait4),        SCMP_SYS(alarm),        SCMP_SYS(setitimer),
-                                SCMP_SYS(execve),       SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl),
-                                SCMP_SYS(prlimit64),    SCMP_SYS(prctl),        SCMP_SYS(seccomp),
-                                SCMP_SYS(capget),       SCMP_SYS(capset),       SCMP_SYS(set_tid_address),
-                                SCMP_SYS(bind),         SCMP_SYS(listen),       SCMP_SYS(dup2),
-                                SCMP_SYS(getdents64),   SCMP_SYS(getcwd),       SCMP_SYS(setsid),
-                                SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),    SCMP_SYS(mkdir)};
+static const int exec_only[] = {
+    SCMP_SYS(wait4),        SCMP_SYS(alarm),        SCMP_SYS(setitimer),  SCMP_SYS(execve),
+    SCMP_SYS(memfd_create), SCMP_SYS(arch_prctl),   SCMP_SYS(prlimit64),  SCMP_SYS(prctl),
+    SCMP_SYS(seccomp),      SCMP_SYS(capget),       SCMP_SYS(capset),     SCMP_SYS(set_tid_address),
+    SCMP_SYS(bind),         SCMP_SYS(listen),       SCMP_SYS(getdents64), SCMP_SYS(getcwd),
+    SCMP_SYS(setsid),       SCMP_SYS(epoll_create), SCMP_SYS(ftruncate),  SCMP_SYS(mkdir)};
 
 static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(ftruncate),
-                                SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync)};
+                                SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync), SCMP_SYS(flock)};
 
 /* A C library does without these, in an older way that is on a list or not, when there are none; but only then. */
 static const int unheard_of[] = {SCMP_SYS(clone3), SCMP_SYS(close_range), SCMP_SYS(epoll_pwait2), SCMP_SYS(faccessat2)};
@@ -130,8 +130,8 @@ static int allow_opening(scmp_filter_ctx f, const struct sandbox_needs *needs)
     return allow_if(f, SCMP_SYS(openat), 2, needs->pipes || needs->exec ? making : making | O_ACCMODE, 0);
 }
 
-/* To the system's log, when that was started again. A datagram reaches no manager that would do things for us. Another
- * program in our place may have to listen. */
+/* To the system's log, when that was started again. A datagram reaches no manager that would do things for us. A stream
+ * does, but for whom it is needed; another program in our place may have to listen. */
 static int allow_sockets(scmp_filter_ctx f, bool streams)
 {
     const struct scmp_arg_cmp want[] = {
@@ -150,6 +150,8 @@ static int filter(const struct sandbox_needs *needs)
     /* An abort is a signal to ourselves. */
     int rc = allow_if(f, SCMP_SYS(tgkill), 0, UINT32_MAX, (uint64_t)needs->pid);
     (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1); /* as far as the kernel can */
+    /* A call is found by halving the list: the kernel remembers only those that need no look at their arguments. */
+    (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (rc == 0)
         rc = ALLOW_EACH(f, always);
     if (rc == 0)
@@ -161,9 +163,11 @@ static int filter(const struct sandbox_needs *needs)
     if (rc == 0)
         rc = allow_opening(f, needs);
     if (rc == 0)
-        rc = allow_sockets(f, needs->exec);
+        rc = allow_sockets(f, needs->exec || needs->streams);
     if (rc == 0 && needs->files)
         rc = ALLOW_EACH(f, file_only);
+    if (rc == 0 && needs->threads)
+        rc = allow_if(f, SCMP_SYS(clone), 0, CLONE_THREAD | NAMESPACES, CLONE_THREAD);
     if (rc == 0 && needs->exec)
         rc = ALLOW_EACH(f, exec_only);
     if (rc == 0 && needs->exec)
