@@ -362,7 +362,7 @@ START_TEST(a_pull_survives_its_channel)
     make_data(m, 2, EPOCH, XIDS_RANDOMD_CHUNK, 0);
     for (unsigned int i = 0; i < XIDS_RANDOMD_CHUNK; i++)
         m[16 + i] = counter++;
-    ck_assert_int_eq(step(&f, m, 1024), 0);
+    ck_assert_int_eq(step(&f, m, 16 + XIDS_RANDOMD_CHUNK), 0);
     make_data(m, 3, EPOCH, XIDS_RANDOMD_CHUNK, 0xff);
     ck_assert_int_eq(step(&f, m, 500), 0); /* the channel breaks in the middle of the second */
     xids_randomd_client_disconnected(f.c);
@@ -407,7 +407,7 @@ START_TEST(forgetting_wipes_a_pull_and_begins_it_again)
         xids_randomd_client_connected(f.c, f.now);
     } else {
         /* What was asked for before is still answered, to nobody. */
-        ck_assert_int_eq(step(&f, m + 500, 524), 0);
+        ck_assert_int_eq(step(&f, m + 500, 16 + XIDS_RANDOMD_CHUNK - 500), 0);
         ck_assert_mem_eq(buf, zeros, sizeof(buf));
         xids_randomd_client_disconnected(f.c);
         xids_randomd_client_connected(f.c, f.now);
