@@ -72,9 +72,11 @@ static int start_thread(struct source_worker *w)
     if (pthread_attr_init(&attr) != 0)
         return -XEN_ENOMEM;
     int rc = pthread_attr_setstacksize(&attr, STACK);
-    /* The process's signals are the loop's. */
+    /* The process's signals are the loop's, but for those that a thread brings upon itself: secrets are wiped then. */
+    static const int own[] = {INTERRUPT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
     sigfillset(&all);
-    sigdelset(&all, INTERRUPT);
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (rc == 0)
         rc = pthread_create(&w->thread, &attr, work, w);

@@ -33,7 +33,7 @@ uint64_t now_ns(void)
 
 static void setup(void)
 {
-    static bool (*rdseed_word)(uint64_t *word);
+    static bool (*rdseed_word)(uint64_t * word);
     static uint64_t (*jitter_clock)(void);
     if (rdseed_word == NULL) {
         rdseed_word = source_rdseed_word;

@@ -151,7 +151,10 @@ static void setup(void)
     kernel_error = 0;
     kernel_piece = 0;
     kernel_stuck = false;
-    opened = closed = readings = saved = 0;
+    atomic_store(&opened, 0);
+    atomic_store(&closed, 0);
+    atomic_store(&readings, 0);
+    atomic_store(&saved, 0);
     sources = NULL;
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     ck_assert_int_eq(master_new(&master), 0);
