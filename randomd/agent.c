@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * xids-entropy-agent: in a Linux guest, feeds the kernel's generator with what randomd gives: when the program starts,
- * when the guest was resumed or the server began anew, and with fresh bytes as often as the server advises.
+ * when the guest was resumed, and every minute.
+ *
+ * Each time it makes its connection, takes the seed that waits there, and ends the connection. It could stay, and be
+ * told by the server. But a Linux program that has an event channel when its machine is saved cannot give it up in the
+ * restored one: the kernel takes that for a bug of its own, and ends the program and the device with it.
  */
 #include "config.h"
 #include "randomd/agent.h"
@@ -23,10 +27,11 @@
 #define MS 1000000ull
 #define S 1000000000ull
 
-#define RETRY_NS S        /* between attempts to reach the store and Xen's devices */
-#define READY_NS (10 * S) /* whoever waits for us to be ready waits no longer */
-#define ONCE_NS (30 * S)  /* --once without --timeout */
-#define AGENT_EVENTS 64   /* in one turn */
+#define REFRESH_NS (60 * S) /* between visits: the kernel begins anew as often by itself */
+#define RETRY_NS S          /* between attempts to reach the store and Xen's devices */
+#define READY_NS (10 * S)   /* whoever waits for us to be ready waits no longer */
+#define ONCE_NS (30 * S)    /* --once without --timeout */
+#define AGENT_EVENTS 64     /* in one turn */
 #define TIMEOUT_MAX_S 1000000u
 
 struct agent_options {
@@ -41,12 +46,11 @@ struct agent {
     struct xids_randomd_link *link;
     void *link_mem;
     int random_fd, resume_fd, ready_fd;
-    uint64_t fed;    /* when the bytes were new that the kernel has; 0: it has none of this connection's */
-    uint64_t fed_at; /* when it got them */
     uint64_t retry_at;
     uint64_t ready_by;
     int told; /* why there is no connection */
     bool announced;
+    bool fed;    /* the kernel was given something */
     bool failed; /* the kernel does not take them */
 };
 
@@ -95,7 +99,6 @@ static void hang_up(struct agent *a)
     a->xs = NULL;
     xids_platform_xen_close(a->platform);
     a->platform = NULL;
-    a->fed = 0;
 }
 
 static int open_link(struct agent *a)
@@ -156,18 +159,15 @@ static uint64_t step(struct agent *a)
 
 /* ---- the kernel ---- */
 
-/* Gives the kernel what is new. Host bytes only: what this guest has by itself the kernel has anyway. */
+/* Gives the kernel what has come, and ends the visit. Only of a server: what this guest has by itself the kernel has.
+ */
 static void feed(struct agent *a)
 {
     uint8_t bytes[FEED_BYTES];
-    uint64_t now = now_ns();
-    struct xids_randomd_client *client = xids_randomd_link_client(a->link);
-    if (xids_randomd_client_grade(client) != XIDS_RANDOMD_GRADE_HOST)
+    struct xids_entropy *entropy = xids_randomd_link_entropy(a->link);
+    if (xids_entropy_grade(entropy) != XIDS_RANDOMD_GRADE_HOST)
         return;
-    uint64_t since = now - xids_randomd_client_age(client, now);
-    if (a->fed != 0 && since <= a->fed)
-        return;
-    int rc = xids_randomd_client_random(client, bytes, sizeof(bytes));
+    int rc = xids_entropy_random(entropy, bytes, sizeof(bytes));
     if (rc == 0)
         rc = feed_kernel(a->random_fd, bytes, a->o.credit ? FEED_BITS : 0);
     xids_wipe(bytes, sizeof(bytes));
@@ -176,11 +176,11 @@ static void feed(struct agent *a)
         a->failed = true;
         return;
     }
-    if (a->fed == 0)
-        log_line(SAY_INFO, "the kernel's generator was fed, %u bits credited, epoch %016" PRIx64,
-                 a->o.credit ? FEED_BITS : 0, xids_randomd_client_epoch(client));
-    a->fed = since;
-    a->fed_at = now;
+    log_line(a->fed ? SAY_DEBUG : SAY_INFO, "the kernel's generator was fed, %u bits credited, epoch %016" PRIx64,
+             a->o.credit ? FEED_BITS : 0, xids_randomd_client_epoch(xids_randomd_link_client(a->link)));
+    hang_up(a);
+    a->fed = true;
+    a->retry_at = now_ns() + REFRESH_NS;
     announce(a, "feeding the kernel's generator");
 }
 
@@ -203,6 +203,7 @@ static void sleep_until(struct agent *a, uint64_t due, const sigset_t *during)
     resume_take(a->resume_fd);
     log_line(SAY_INFO, "this machine was resumed, or its clock was set: beginning anew");
     hang_up(a);
+    a->fed = false;
     a->retry_at = 0;
 }
 
@@ -217,7 +218,9 @@ static int run(struct agent *a, const sigset_t *during)
             due = step(a);
         if (a->link != NULL)
             feed(a);
-        if (a->o.once && (a->fed != 0 || now >= give_up))
+        if (a->link == NULL)
+            due = a->retry_at;
+        if (a->o.once && (a->fed || now >= give_up))
             break;
         if (!a->announced && now >= a->ready_by)
             announce(a, "waiting for an entropy server");
@@ -225,9 +228,9 @@ static int run(struct agent *a, const sigset_t *during)
             due = a->ready_by;
         sleep_until(a, give_up < due ? give_up : due, during);
     }
-    if (a->o.once && a->fed == 0 && !a->failed)
+    if (a->o.once && !a->fed && !a->failed)
         log_line(SAY_ERROR, "no entropy server in time");
-    return a->failed || (a->o.once && a->fed == 0) ? EXIT_FAILURE : EXIT_SUCCESS;
+    return a->failed || (a->o.once && !a->fed) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* ---- start ---- */

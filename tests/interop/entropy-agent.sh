@@ -83,8 +83,8 @@ resume() {
     printf 12345678 >"$sim_work/resume.$1"
 }
 
-restart() {
-    end_randomd "$1" && start_randomd
+restart_and_resume() {
+    end_randomd "$1" && start_randomd && resume 1
 }
 
 begins_anew() {
@@ -138,8 +138,8 @@ tap_ok "once: another guest is fed" once 2
 tap_ok "what two guests are given differs" eval "[ \"\$(cat '$sim_work'/kernel.[12] | grep ^add | sort | uniq -d | wc -l)\" -eq 0 ]"
 tap_ok "when the machine was resumed the kernel gets fresh bytes" begins_anew
 tap_ok "and when it was resumed once more" begins_anew
-tap_ok "when the server was killed and restarted, too" fed_after 1 restart KILL
-tap_ok "and when it was stopped and restarted" fed_after 1 restart TERM
+tap_ok "also of a server that was killed and restarted" fed_after 1 restart_and_resume KILL
+tap_ok "and of one that was stopped and restarted" fed_after 1 restart_and_resume TERM
 tap_ok "a kernel that takes nothing is an error" refused
 tap_ok "without credit no bits are claimed" no_credit
 tap_ok "in the background it returns when the kernel was fed" in_background

@@ -140,7 +140,7 @@ case_randomd_unikernel_alone() {
     xl destroy entropy && randomd_end
 }
 
-xen_case randomd-unikernel-life all 150 xids,C,oxenstored "a unikernel is seeded anew by a daemon that comes after kill -9, after a stop, and after save and restore"
+xen_case randomd-unikernel-life all 240 xids,C,oxenstored "a unikernel is seeded anew by a daemon that comes after kill -9, after a stop, after save, each restore, and a checkpoint"
 case_randomd_unikernel_life() {
     local file=/run/entropy.save
     randomd_start && guest_config entropy pvh "$guests/entropy" "" 'memory = 32' && guest_create entropy &&
@@ -149,11 +149,68 @@ case_randomd_unikernel_life() {
     randomd_end TERM && randomd_start && wait_for 30 prints entropy 3 || return 1
     xl save entropy $file </dev/null && wait_for 20 guest_gone entropy || return 1
     xl restore $file </dev/null && wait_for 30 prints entropy 4 || return 1
+    # The image again, beside nobody: another copy of the same guest.
+    xl destroy entropy && xl restore $file </dev/null && wait_for 30 prints entropy 5 || return 1
+    rm $file
+    # A checkpoint: the guest goes on in its domain, and its image knows what it knew.
+    xl save -c entropy $file </dev/null && wait_for 30 prints entropy 6 || return 1
+    xl destroy entropy && xl restore $file </dev/null && wait_for 30 prints entropy 7 || return 1
     rm $file
     # Saved while nobody serves: it finds the daemon that comes later.
     randomd_end TERM && xl save entropy $file </dev/null && xl restore $file </dev/null && randomd_start &&
-        wait_for 30 prints entropy 5 || return 1
+        wait_for 30 prints entropy 8 || return 1
     rm $file
     console entropy
     xl destroy entropy && randomd_end
+}
+
+# ---- a Linux guest's kernel ----
+
+# It prints what its kernel's generator gives, all the time; the agent feeds it.
+# shellcheck disable=SC2016 # the guest expands it
+drawing='
+xids-entropy-agent --foreground >/dev/hvc0 2>&1 &
+exec {never}<> <(:)
+while :; do
+    echo "drawn $(head -c 16 /dev/urandom | od -An -tx8 | tr -d " ")"
+    read -r -t 0.2 -u "$never"
+done'
+
+# fed NAME COUNT: whether the guest's kernel was fed so often, each time in another epoch, and has been drawn from since.
+fed() {
+    tr -d '\r' <"$log/guest-$1.log" | awk -v count="$2" '
+        /the kernel.s generator was fed, 256 bits credited, epoch [0-9a-f]+$/ { times++; after = 0; again += seen[$NF]++ }
+        /^drawn [0-9a-f]+$/ { after++ }
+        END { exit !(times == count && again == 0 && after >= 3) }'
+}
+
+# drawn NAME: what was drawn while the kernel had been fed: not between a resume and the agent.
+drawn() {
+    tr -d '\r' <"$log/guest-$1.log" | awk '/was fed/ { on = 1 } /beginning anew|Restore|guest: up/ { on = 0 } on && /^drawn [0-9a-f]+$/ { print $2 }'
+}
+
+feeds() {
+    local name=fed-$1 file=/run/fed.save
+    rm -f "$log/guest-$name.log"
+    randomd_start && guest_linux "$name" "$1" "$drawing" && wait_for 60 fed "$name" 1 || return 1
+    xl save -c "$name" $file </dev/null && wait_for 30 fed "$name" 2 || return 1
+    # Two copies of one image.
+    xl destroy "$name" && xl restore $file </dev/null && wait_for 30 fed "$name" 3 || return 1
+    xl destroy "$name" && xl restore $file </dev/null && wait_for 30 fed "$name" 4 || return 1
+    console "$name" | grep -E 'was fed|beginning anew'
+    if [ "$(drawn "$name" | wc -l)" -lt 12 ] || [ -n "$(drawn "$name" | sort | uniq -d)" ]; then
+        drawn "$name"
+        return 1
+    fi
+    xl destroy "$name" && rm $file && randomd_end
+}
+
+xen_case randomd-agent-pvh quick 120 xids,C,oxenstored "the kernel of a Linux PVH guest is fed at boot, after a checkpoint and in each copy of it: no two draw the same"
+case_randomd_agent_pvh() {
+    feeds pvh
+}
+
+xen_case randomd-agent-pv all 120 xids,C,oxenstored "the same for a PV guest"
+case_randomd_agent_pv() {
+    feeds pv
 }
