@@ -318,6 +318,12 @@ unsigned int hook_end(void)
     return h.count;
 }
 
+unsigned int hook_abandon(void)
+{
+    h.aside = 0;
+    return hook_end();
+}
+
 unsigned int hook_count(void)
 {
     return h.count;

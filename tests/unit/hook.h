@@ -39,6 +39,8 @@ enum hook_memory {
 void hook_begin(enum hook_memory memory, void (*fn)(void *ctx, const struct hook_access *access), void *ctx);
 /* Everything stored becomes visible. The number of accesses. */
 unsigned int hook_end(void);
+/* The same when the subject was left in the middle, by a jump out of the test's own function. */
+unsigned int hook_abandon(void);
 /* How many accesses there were since hook_begin. */
 unsigned int hook_count(void);
 /* The subject may make so many accesses from now on. 0: any number. */
