@@ -82,7 +82,7 @@ static void heartbeat(struct xids_vchan *ch, const struct xids_platform *platfor
 {
     const uint64_t forever = UINT64_MAX / 2;
     must(xids_vchan_heartbeat(ch, platform->ops->now(platform->ctx), forever) == XIDS_VCHAN_OPEN, "asking");
-    while (xids_peer_load(ch->peer_line + VCHAN_LINE_PONG) != ch->ping)
+    while (xids_peer_load(xids_vchan_peer_line_(ch) + VCHAN_LINE_PONG) != ch->ping)
         must(xids_vchan_wait(ch, 1, 0, platform->ops->now(platform->ctx) + 1000000u) == 0, "the answer alone");
 }
 

@@ -255,10 +255,10 @@ bool end_peer_waits(struct end *e, bool for_bytes)
         /* It wants to be told when our index passes this. */
         uint32_t at = for_bytes ? VCHAN_LINE_PROD_EVENT : VCHAN_LINE_CONS_EVENT;
         uint32_t ours = for_bytes ? e->ours->out.published : e->ours->in.published;
-        return (int32_t)(xids_peer_load(e->ours->peer_line + at) - ours) > 0;
+        return (int32_t)(xids_peer_load(xids_vchan_peer_line_(e->ours) + at) - ours) > 0;
     }
     if (e->ours != NULL)
-        return (xids_peer_load8(e->ours->asked) & bit) != 0;
+        return (xids_peer_load8(xids_vchan_asked_(e->ours)) & bit) != 0;
     const uint8_t *asked = e->server ? &e->real->ring->srv_notify : &e->real->ring->cli_notify;
     return (__atomic_load_n(asked, __ATOMIC_ACQUIRE) & bit) != 0;
 }
