@@ -247,7 +247,7 @@ struct scan {
     int rc;
     uint32_t offset, generation, restarts;
     bool want, want_check, want_left; /* a listing; a look at all that we have; at what an earlier run left */
-    bool check, left, asked;
+    bool check, left, asked, failed;
     uint8_t listed[(DOMID_FIRST_RESERVED + 7u) / 8u];
 };
 
@@ -360,10 +360,12 @@ void publish_forget(struct guest *g);
 
 /* Something has changed. check: also among those that we have. */
 void scan_want(struct daemon *d, bool check);
-/* Goes on. Returns when it wants to be called again (ns), UINT64_MAX: when an answer has come. */
-uint64_t scan_turn(struct daemon *d, uint64_t now);
-/* Whether it can go on at once. */
-bool scan_has_news(const struct daemon *d);
+/* The store has not said what it was asked: it will be asked again, after a while. */
+void scan_again(struct daemon *d);
+/* Goes on. */
+void scan_turn(struct daemon *d, uint64_t now);
+/* When it can go on (ns; 0: at once), UINT64_MAX: when an answer has come. */
+uint64_t scan_due(const struct daemon *d);
 /* Begins anew, over another connection. */
 void scan_reset(struct daemon *d);
 

@@ -422,6 +422,8 @@ void guest_probed(struct daemon *d, struct guest *g, int rc)
     if (g->gone)
         return;
     if (g->fresh) {
+        if (rc < 0)
+            scan_again(d);
         g->introduced = g->introduced && rc == 0;
         guest_is_new(d, g);
         return;

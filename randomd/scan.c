@@ -11,11 +11,18 @@
 
 /* A listing that changes while it is read in parts is begun anew so often; then the parts are taken as they are. */
 #define RESTARTS 3u
+#define MS 1000000ull
 
 void scan_want(struct daemon *d, bool check)
 {
     d->scan.want = true;
     d->scan.want_check = d->scan.want_check || check;
+}
+
+void scan_again(struct daemon *d)
+{
+    scan_want(d, d->scan.check);
+    d->scan.failed = true;
 }
 
 static void list_path(char path[64], const struct daemon *d)
@@ -138,9 +145,10 @@ static void take_list(struct daemon *d)
 {
     struct scan *s = &d->scan;
     bool good = s->rc == 0 || s->rc == -XEN_ENOENT;
-    if (!good)
+    if (!good) {
         log_guest(SAY_WARN, "xenstore does not list the domains: %s", strerror(-s->rc));
-    else if (s->left)
+        scan_again(d);
+    } else if (s->left)
         compare_left(d);
     else
         compare(d);
@@ -155,6 +163,9 @@ static void end(struct daemon *d, uint64_t now)
     struct scan *s = &d->scan;
     s->state = SCAN_IDLE;
     s->not_before = now + (now - s->began);
+    if (s->failed && s->not_before < now + STORE_RETRY_MS * MS)
+        s->not_before = now + STORE_RETRY_MS * MS;
+    s->failed = false;
 }
 
 static int ask(struct daemon *d)
@@ -166,28 +177,34 @@ static int ask(struct daemon *d)
                                       : xids_xs_client_directory_part(c, 0, path, d->scan.offset, on_part, d);
 }
 
-uint64_t scan_turn(struct daemon *d, uint64_t now)
+void scan_turn(struct daemon *d, uint64_t now)
 {
     struct scan *s = &d->scan;
-    if (s->state == SCAN_IDLE && s->want) {
-        if (now < s->not_before)
-            return s->not_before;
+    if (s->state == SCAN_IDLE && s->want && now >= s->not_before)
         begin(d, now);
-    }
     if ((s->state == SCAN_LIST || s->state == SCAN_PARTS) && !s->asked)
         s->asked = ask(d) == 0; /* else there is no room now, and this is called again when there is */
     if (s->state == SCAN_LISTED)
         take_list(d);
     if (s->state == SCAN_PROBING && d->probing == 0)
         end(d, now);
-    return s->state == SCAN_IDLE && s->want ? s->not_before : UINT64_MAX;
 }
 
-bool scan_has_news(const struct daemon *d)
+uint64_t scan_due(const struct daemon *d)
 {
     const struct scan *s = &d->scan;
-    return s->state == SCAN_LISTED || (s->state == SCAN_PARTS && !s->asked) || (s->state == SCAN_LIST && !s->asked) ||
-           (s->state == SCAN_PROBING && d->probing == 0);
+    switch (s->state) {
+    case SCAN_IDLE:
+        return s->want ? s->not_before : UINT64_MAX;
+    case SCAN_LIST:
+    case SCAN_PARTS:
+        return s->asked ? UINT64_MAX : 0;
+    case SCAN_LISTED:
+        return 0;
+    case SCAN_PROBING:
+    default:
+        return d->probing == 0 ? 0 : UINT64_MAX;
+    }
 }
 
 void scan_reset(struct daemon *d)

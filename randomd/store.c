@@ -148,14 +148,13 @@ static void back(struct daemon *d)
 uint64_t store_turn(struct daemon *d)
 {
     struct xids_xs_client *c = xids_xs_client(d->xs);
-    uint64_t due = UINT64_MAX;
     bool room = true;
     heed_time(d);
     look_after(d);
     if (d->store_lost && d->store_spoke && xids_xs_client_error(c) == 0)
         back(d);
     for (unsigned int i = 0; i < STORE_ROUNDS && room && !d->store_lost; i++) {
-        due = scan_turn(d, now_ns());
+        scan_turn(d, now_ns());
         room = publish_turn(d);
         reseed_turn(d);
         /* Answers that this takes in make room again, and nobody wakes us for them. */
@@ -163,15 +162,15 @@ uint64_t store_turn(struct daemon *d)
         pump(d);
         room = room || xids_xs_client_outstanding(c) < before;
         look_after(d);
-        if (d->talkers == NULL && !scan_has_news(d))
+        if (d->talkers == NULL && scan_due(d) > now_ns())
             break;
     }
     if (d->store_lost)
         return d->store_retry_at;
     /* The others in the loop have their turn first. Without room an answer has to come, and wakes us. */
-    if (room && (d->talkers != NULL || scan_has_news(d)))
+    uint64_t deadline = xids_xs_client_deadline(c), due = scan_due(d);
+    if (room && (d->talkers != NULL || due <= now_ns()))
         return 0;
-    uint64_t deadline = xids_xs_client_deadline(c);
     return due < deadline ? due : deadline;
 }
 

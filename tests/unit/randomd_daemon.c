@@ -54,7 +54,7 @@ void machine_begin(struct machine *m)
 {
     memset(m, 0, sizeof(*m));
     log_set_level(SAY_ERROR);
-    m->s = store_up(XIDS_TEST_STORE_THREAD, NULL);
+    m->s = store_up(XIDS_TEST_STORE_THREAD, "/local/domain = \"\" (n0)\n");
     m->m = xids_model_new(1, 0);
     m->platforms[0] = xids_model_domain_create(m->m, 0);
     ck_assert_ptr_nonnull(m->platforms[0]);
