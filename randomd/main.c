@@ -183,7 +183,8 @@ static void give_up_rights(struct daemon *d)
                                         .files = files,
                                         .pipes = true,   /* more pages need another of Xen's devices */
                                         .streams = true, /* xenstored, when it was started again */
-                                        .threads = d->config.source_count > 0};
+                                        .threads = d->config.source_count > 0,
+                                        .areas = getenv("XIDS_SIM_DIR") != NULL};
     int rc = d->options->no_sandbox ? -ENOTSUP : sandbox_enter(&needs);
     d->sandboxed = rc == 0;
     if (rc < 0 && rc != -ENOTSUP)

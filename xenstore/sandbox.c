@@ -72,6 +72,8 @@ static const int exec_only[] = {
 static const int file_only[] = {SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(ftruncate),
                                 SCMP_SYS(mkdir),  SCMP_SYS(fsync),    SCMP_SYS(fdatasync), SCMP_SYS(flock)};
 
+static const int area_only[] = {SCMP_SYS(memfd_create), SCMP_SYS(ftruncate)};
+
 /* A C library does without these, in an older way that is on a list or not, when there are none; but only then. */
 static const int unheard_of[] = {SCMP_SYS(clone3), SCMP_SYS(close_range), SCMP_SYS(epoll_pwait2), SCMP_SYS(faccessat2)};
 
@@ -166,6 +168,8 @@ static int filter(const struct sandbox_needs *needs)
         rc = allow_sockets(f, needs->exec || needs->streams);
     if (rc == 0 && needs->files)
         rc = ALLOW_EACH(f, file_only);
+    if (rc == 0 && needs->areas)
+        rc = ALLOW_EACH(f, area_only);
     if (rc == 0 && needs->threads)
         rc = allow_if(f, SCMP_SYS(clone), 0, CLONE_THREAD | NAMESPACES, CLONE_THREAD);
     if (rc == 0 && needs->exec)

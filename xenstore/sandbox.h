@@ -7,12 +7,13 @@
 #include <sys/types.h>
 
 struct sandbox_needs {
-    pid_t pid;  /* our own */
+    pid_t pid;    /* our own */
     bool files;   /* makes and renames files while it serves */
     bool pipes;   /* opens what exists for writing: devices, when they are needed; the simulator's libraries */
     bool exec;    /* becomes another program: live update */
     bool streams; /* connects to others' sockets */
     bool threads; /* makes more of them */
+    bool areas;   /* makes memory with a name, as the simulator's libraries do for what a kernel would remember */
 };
 
 /*

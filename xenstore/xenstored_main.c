@@ -169,6 +169,7 @@ static void give_up_rights(struct daemon *d)
     const struct sandbox_needs needs = {.pid = getpid(),
                                         .files = o->trace_file != NULL || o->journal != NULL,
                                         .pipes = getenv("XIDS_SIM_DIR") != NULL,
+                                        .areas = getenv("XIDS_SIM_DIR") != NULL,
                                         .exec = !o->no_live_update};
     int rc = o->no_sandbox ? -ENOTSUP : sandbox_enter(&needs);
     d->sandboxed = rc == 0;
