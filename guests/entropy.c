@@ -8,6 +8,7 @@
 #include <xids/guest.h>
 #include <xids/local.h>
 #include <xids/randomd_link.h>
+#include <xids/reseed_node.h>
 
 #define PIECE_PAGES 256u
 #define PIECE ((uint64_t)PIECE_PAGES * XIDS_PAGE_SIZE)
@@ -21,6 +22,7 @@ struct demo {
     struct xids_randomd_link *link;
     struct xids_entropy entropy;
     struct xids_local local;
+    struct xids_reseed_node reseed;
     uint64_t told;                  /* the epoch of the last line; 0: there was none */
     uint64_t unheard;               /* since when no server's bytes are in it */
     enum xids_randomd_grade lonely; /* what was told of a time without servers */
@@ -54,7 +56,7 @@ static int begin(struct demo *d)
     struct xids_local_cpu cpu;
     size_t size = xids_randomd_link_size();
     uint64_t now = xids_guest_now(d->g);
-    void *mem = NULL;
+    void *mem = NULL, *page = NULL;
     xids_local_cpu(&cpu);
     xids_local_cpu_salt(own.nonce);
     __builtin_memcpy(config.client.nonce, own.nonce, sizeof(own.nonce));
@@ -65,6 +67,16 @@ static int begin(struct demo *d)
         rc = xids_randomd_link_init(&d->link, mem, size, &config, now);
     if (rc == 0)
         xids_loop_add(xids_guest_loop(d->g), xids_randomd_link_part(d->link));
+    if (rc == 0)
+        rc = platform->ops->page_alloc(platform->ctx, &page, 1);
+    if (rc < 0)
+        return rc;
+    /* Should our memory be copied without our being asked, we learn it here before the next output. */
+    xids_entropy_reseed_page(&d->entropy, page);
+    (void)!xids_guest_reseed_page(d->g, page); /* it is in the store, too */
+    rc = xids_reseed_node_init(&d->reseed, config.xs, (uintptr_t)page / XIDS_PAGE_SIZE);
+    if (rc == 0)
+        xids_loop_add(xids_guest_loop(d->g), xids_reseed_node_part(&d->reseed));
     return rc;
 }
 

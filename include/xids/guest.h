@@ -60,6 +60,13 @@ void xids_guest_memory(const struct xids_guest *g, uint64_t *total, uint64_t *un
  */
 void xids_guest_local_entropy(struct xids_guest *g, void *out, size_t len, unsigned int *bits);
 
+/*
+ * Tells Xen which page is the reseed page (reseed.h): what xenstore says of that is lost when the domain is restored,
+ * what Xen knows is part of the image. The page must have been prepared; its frame number is its address in pages.
+ * -XEN_EINVAL: no page; or what Xen says, and then xenstore is all there is.
+ */
+int xids_guest_reseed_page(struct xids_guest *g, const void *page) XIDS_MUST_CHECK;
+
 /* ---- waiting ---- */
 
 /*

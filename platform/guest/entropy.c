@@ -4,6 +4,9 @@
 
 #include "platform/guest/guest.h"
 
+#include <xen/hvm/params.h>
+#include <xids/reseed.h>
+
 void xids_guest_local_entropy(struct xids_guest *g, void *out, size_t len, unsigned int *bits)
 {
     struct xids_entropy_config config = {.identity = {0}};
@@ -23,4 +26,13 @@ void xids_guest_local_entropy(struct xids_guest *g, void *out, size_t len, unsig
         xids_rng_fill(&entropy.rng, out, len); /* what there is, and no credit for it */
     xids_local_wipe(&local);
     xids_entropy_wipe(&entropy);
+}
+
+int xids_guest_reseed_page(struct xids_guest *g, const void *page)
+{
+    uintptr_t at = (uintptr_t)page;
+    (void)g;
+    if (at == 0 || at % XIDS_PAGE_SIZE != 0)
+        return -XEN_EINVAL;
+    return hypercall_hvm_set_param(HVM_PARAM_VM_GENERATION_ID_ADDR, (uint64_t)at + XIDS_RESEED_GENERATION_AT);
 }

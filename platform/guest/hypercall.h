@@ -64,4 +64,11 @@ static inline int hypercall_hvm_get_param(uint64_t *value, uint32_t index)
     return rc;
 }
 
+/* Sets one that a domain may set itself. */
+static inline int hypercall_hvm_set_param(uint32_t index, uint64_t value)
+{
+    struct xen_hvm_param op = {.domid = DOMID_SELF, .index = index, .value = value};
+    return hypercall_hvm_op(HVMOP_set_param, &op);
+}
+
 #endif

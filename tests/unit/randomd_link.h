@@ -10,6 +10,8 @@
 #include <string.h>
 #include <xids/randomd_link.h>
 #include <xids/randomd_vchan.h>
+#include <xids/reseed.h>
+#include <xids/reseed_node.h>
 #include <xids/vchan_meet.h>
 
 static struct world w;

@@ -306,6 +306,85 @@ START_TEST(a_guest_may_wake_up_as_another_domain)
 }
 END_TEST
 
+/* ---- a reseed page ---- */
+
+static bool page_is_named(void *ctx)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/local/domain/%u/" XIDS_RESEED_NODE, *(const domid_t *)ctx);
+    const char *value = world_read(&w, path);
+    return value != NULL && strcmp(value, "123456789012") == 0;
+}
+
+START_TEST(a_guest_names_its_reseed_page_in_every_home)
+{
+    struct xids_reseed_node node;
+    domid_t first = 5, second = 7;
+    for (unsigned int nth = 0; nth < 3; nth++) {
+        world_up(&w, (uint64_t)_i);
+        gd = world_domain(&w, first);
+        gd->fail_with = -XEN_EACCES;
+        gd->fail_request = nth;
+        ck_assert_int_eq(xids_reseed_node_init(&node, gd->xs, XIDS_RESEED_FRAME_MAX + 1u), -XEN_EINVAL);
+        ck_assert_int_eq(xids_reseed_node_init(&node, gd->xs, 123456789012u), 0);
+        xids_loop_add(&gd->loop, xids_reseed_node_part(&node));
+        world_wake(gd);
+        ck_assert(world_until(&w, page_is_named, &first, 10 * SECOND));
+        xids_loop_suspend(&gd->loop);
+        world_move(gd, second);
+        ck_assert(!page_is_named(&second));
+        xids_loop_resume(&gd->loop);
+        ck_assert(world_until(&w, page_is_named, &second, 10 * SECOND));
+        unsigned int requests = gd->requests;
+        world_run(&w, 100 * SECOND);
+        ck_assert_uint_eq(gd->requests, requests);
+        xids_loop_remove(&gd->loop, xids_reseed_node_part(&node));
+        xids_reseed_node_fini(&node);
+        world_down(&w);
+    }
+}
+END_TEST
+
+static bool has_copied(void *ctx)
+{
+    return xids_entropy_copies(ctx) > 0;
+}
+
+static bool has_epoch(void *ctx)
+{
+    return g->epoch != 0 && g->epoch != *(const uint64_t *)ctx;
+}
+
+/* The host writes while the guest sleeps: the next thing that it does is to begin anew. */
+START_TEST(a_guest_that_was_copied_greets_its_server_anew)
+{
+    static _Alignas(XIDS_PAGE_SIZE) uint8_t page[XIDS_PAGE_SIZE];
+    static const uint8_t seed[XIDS_RESEED_SEED] = {1}, generation[XIDS_RESEED_GENERATION] = {2};
+    const struct xids_entropy_config config = {.nonce = "n"};
+    struct xids_entropy entropy;
+    uint8_t out[16];
+    up((uint64_t)_i);
+    xids_entropy_init(&entropy, &config, 0);
+    xids_entropy_reseed_page(&entropy, page);
+    server_begin(s);
+    point(s);
+    g = guest_up_with(gd, &entropy, NULL);
+    ck_assert(world_until(&w, seeded, g, 10 * SECOND));
+    world_run(&w, SECOND);
+    uint64_t epoch = g->epoch;
+    ck_assert_int_eq(xids_reseed_write((void XIDS_PEER *)page, seed, generation), 0);
+    ck_assert_int_eq(xids_entropy_grade(&entropy), XIDS_RANDOMD_GRADE_NONE);
+    world_wake(gd);
+    ck_assert(world_until(&w, has_copied, &entropy, SECOND));
+    ck_assert_int_eq(xids_entropy_random(&entropy, out, sizeof(out)), 0);
+    xids_randomd_link_poke(g->link);
+    world_wake(gd);
+    ck_assert(world_until(&w, has_epoch, &epoch, 10 * SECOND));
+    ck_assert_int_eq(xids_entropy_grade(&entropy), XIDS_RANDOMD_GRADE_HOST);
+    down();
+}
+END_TEST
+
 START_TEST(many_guests_are_seeded)
 {
     enum { N = 40 };
@@ -349,6 +428,8 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, each_request_and_call_may_fail, 0, 5);
     tcase_add_loop_test(t, a_guest_may_be_suspended_at_any_moment, 0, 3);
     tcase_add_loop_test(t, a_guest_may_wake_up_as_another_domain, 0, 5);
+    tcase_add_loop_test(t, a_guest_names_its_reseed_page_in_every_home, 0, 3);
+    tcase_add_loop_test(t, a_guest_that_was_copied_greets_its_server_anew, 0, 3);
     tcase_add_loop_test(t, many_guests_are_seeded, 0, 2);
     suite_add_tcase(suite, t);
     return suite;
