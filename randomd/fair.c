@@ -166,6 +166,11 @@ void xids_fair_wake(struct xids_fair *f, struct xids_fair_guest *g)
 {
     if (g->state != XIDS_FAIR_IDLE)
         return;
+    /* One that sleeps between its requests, but asked for much of late, is as busy as any. */
+    if (f->rate != 0 && g->credit < (int64_t)((f->burst - f->burst / 16) * NANO)) {
+        put_last(&f->rounds, g, XIDS_FAIR_ROUND);
+        return;
+    }
     if (g->round != f->round) {
         g->round = f->round;
         /* What it did not use while it slept is nobody's; what it took too much is paid back. */

@@ -7,8 +7,8 @@
  * of them come back each second, up to `burst`. A guest that has used up its own is held: nothing of it is looked at,
  * and its event channel stays masked, until a sixteenth of a second's worth (or of the burst, if less) has come back.
  *
- * In which order: deficit round robin. In each round a guest gets one quantum; who comes from sleep and has not had
- * this round's goes before those that have more to do than fits into one.
+ * In which order: deficit round robin. In each round a guest gets one quantum; who comes from sleep, has not had this
+ * round's and has most of its share left goes before those that are busy.
  */
 #ifndef XIDS_RANDOMD_FAIR_H
 #define XIDS_RANDOMD_FAIR_H

@@ -367,6 +367,24 @@ START_TEST(who_falls_asleep_and_wakes_all_the_time_gains_nothing)
 }
 END_TEST
 
+START_TEST(who_asked_for_much_of_late_is_not_fresh_because_it_slept)
+{
+    uint32_t allowed;
+    xids_fair_init(&f, 1000, 1600000, 0);
+    struct xids_fair_guest *g = guests(3, 0);
+    ck_assert(!xids_fair_charge(&f, &g[0], 100001, 0));
+    ck_assert(!xids_fair_charge(&f, &g[1], 99999, 0));
+    for (unsigned int i = 0; i < 3; i++)
+        xids_fair_wake(&f, &g[i]);
+    for (unsigned int i = 0; i < 3; i++) {
+        struct xids_fair_guest *at = next(&allowed, 0);
+        ck_assert_ptr_eq(at, &g[(i + 1) % 3]);
+        ck_assert(!xids_fair_served(&f, at, 100, false, 0));
+    }
+    free(g);
+}
+END_TEST
+
 START_TEST(a_costly_request_is_paid_back_in_the_rounds_that_follow)
 {
     uint64_t got[2] = {0, 0};
@@ -497,6 +515,7 @@ Suite *xids_suite(void)
     tcase_add_test(order, sizes_of_requests_change_no_share);
     tcase_add_test(order, who_wakes_up_goes_before_a_hundred_hogs);
     tcase_add_test(order, who_falls_asleep_and_wakes_all_the_time_gains_nothing);
+    tcase_add_test(order, who_asked_for_much_of_late_is_not_fresh_because_it_slept);
     tcase_add_test(order, a_costly_request_is_paid_back_in_the_rounds_that_follow);
     tcase_add_test(order, over_a_long_time_each_gets_its_rate_and_no_more);
     tcase_add_loop_test(order, nobody_is_lost_whatever_happens, 0, 8);
