@@ -29,7 +29,7 @@ uint64_t now_ns(void)
 
 void guest_stats(const struct guest *g, struct xids_randomd_session_stats *stats)
 {
-    *stats = g->before;
+    *stats = *g->before;
 }
 
 static void begin(void)
@@ -382,7 +382,8 @@ END_TEST
 
 /* ---- guests ---- */
 
-static struct guest guest = {.domid = 7, .channels = 3, .before = {.bytes = 4242}};
+static struct xids_randomd_session_stats had = {.bytes = 4242};
+static struct guest guest = {.domid = 7, .channels = 3, .before = &had};
 
 START_TEST(a_guest_is_named_with_all_that_counts)
 {
