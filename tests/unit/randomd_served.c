@@ -38,7 +38,7 @@ static void server_closes(struct served *w, struct served_guest *g)
     struct guest *own = &g->guest;
     if (own->ch == NULL)
         return;
-    w->d->by_port[own->port] = NULL;
+    w->d->by_port[own->port] = 0;
     serve_closed(w->d, own);
     xids_vchan_fini(own->ch);
     xids_randomd_session_fini(own->session);
@@ -88,6 +88,7 @@ void served_begin(struct served *w, unsigned int guests, uint64_t rate, uint64_t
         g->guest.domid = (domid_t)(i + 1);
         g->platform = xids_model_domain_create(w->m, g->guest.domid);
         ck_assert_ptr_nonnull(g->platform);
+        w->d->by_domid[g->guest.domid] = &g->guest;
         serve_join(w->d, &g->guest);
     }
     served_open(w, VICTIM);
@@ -117,7 +118,7 @@ void served_open(struct served *w, unsigned int i)
     ck_assert_int_eq(
         xids_randomd_session_offer(g->guest.session, g->guest.ch, w->d->platform, g->guest.domid, now_ns()), 0);
     g->guest.port = xids_vchan_port(g->guest.ch);
-    w->d->by_port[g->guest.port] = &g->guest;
+    w->d->by_port[g->guest.port] = g->guest.domid;
     g->ended = 0;
     g->heard_len = 0;
     serve_opened(w->d, &g->guest);
