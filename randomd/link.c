@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* A guest's connections to its entropy servers: the pointers in xenstore, the channels, the clients. */
-#include <xids/randomd_link.h>
+/* A guest's connections to its entropy servers: the channels, the clients. */
+#include "randomd/link.h"
+
 #include <xids/randomd_vchan.h>
-#include <xids/vchan_meet.h>
 
 #define MS 1000000ull
 
@@ -10,58 +10,7 @@
 #define BROKEN_MS 10000u
 #define STRANGE_MS 60000u
 
-/* How long the first server's seed waits for those of the others that the store names. */
-#define PATIENCE (100u * MS)
-
-#define SERVERS XIDS_ENTROPY_SERVERS
-#define POINTER "device/randomd"
-
-/* What a pointer consists of. */
-enum { BACKEND, BACKEND_ID, ANSWERS };
-
-struct server;
-
-struct answer {
-    struct server *s;
-    int rc;
-    bool waiting;
-};
-
-struct server {
-    struct xids_randomd_link *l;
-    struct xids_vchan_meet_user user;
-    struct xids_randomd_client *client;
-    struct xids_vchan_meet *meet; /* NULL: no pointer yet */
-    void *meet_mem;
-    struct answer answers[ANSWERS];
-    uint32_t found_id;
-    int told; /* the last refusal */
-    domid_t domid;
-    uint8_t number;
-    bool asking;
-    char backend[XIDS_VCHAN_MEET_PATH + 1u]; /* where the meeting is */
-    char found[XIDS_VCHAN_MEET_PATH + 1u];   /* what the store says */
-};
-
-struct xids_randomd_link {
-    struct xids_part part;
-    struct xids_randomd_link_config config;
-    struct xids_entropy *entropy; /* own, or what the owner gave */
-    struct xids_entropy own;
-    struct server servers[SERVERS];
-    uint64_t now;        /* of the last step */
-    uint64_t not_before; /* the pointers are not read before this */
-    uint64_t retry_at;
-    uint64_t epoch; /* what the owner was told last */
-    enum xids_randomd_grade grade;
-    uint32_t copies, doubts; /* of the generator's, those that all clients know of */
-    uint32_t watch;
-    uint8_t listed; /* the servers that the store names, beside the first, and which are not asked for yet */
-    bool listing, changed, suspended;
-    bool salted, salting; /* our place in the toolstack's tree is known, is asked for */
-};
-
-static void refuse(struct server *s, int rc, const char *reason)
+void randomd_link_refuse(struct link_server *s, int rc, const char *reason)
 {
     const struct xids_randomd_link *l = s->l;
     if (rc == s->told)
@@ -108,7 +57,7 @@ static bool tell(struct xids_randomd_link *l)
 
 static void on_opened(void *ctx, struct xids_vchan *ch)
 {
-    struct server *s = ctx;
+    struct link_server *s = ctx;
     (void)ch;
     s->told = 0;
     reached(s->l, "channel open");
@@ -117,7 +66,7 @@ static void on_opened(void *ctx, struct xids_vchan *ch)
 
 static uint64_t on_serve(void *ctx, struct xids_vchan *ch, uint64_t now)
 {
-    struct server *s = ctx;
+    struct link_server *s = ctx;
     int rc = xids_randomd_client_serve(s->client, ch, now);
     if (rc >= 0)
         return rc == 1 ? 0 : xids_randomd_client_deadline(s->client);
@@ -132,19 +81,19 @@ static uint64_t on_serve(void *ctx, struct xids_vchan *ch, uint64_t now)
 
 static void on_closed(void *ctx, struct xids_vchan *ch, int rc, const char *reason)
 {
-    struct server *s = ctx;
+    struct link_server *s = ctx;
     (void)ch;
     xids_randomd_client_disconnected(s->client);
     if (rc < 0)
-        refuse(s, rc, reason);
+        randomd_link_refuse(s, rc, reason);
 }
 
 static void on_refused(void *ctx, int rc, const char *reason)
 {
-    refuse(ctx, rc, reason);
+    randomd_link_refuse(ctx, rc, reason);
 }
 
-static void leave(struct server *s)
+static void leave(struct link_server *s)
 {
     if (s->meet == NULL)
         return;
@@ -153,7 +102,7 @@ static void leave(struct server *s)
     xids_randomd_client_disconnected(s->client);
 }
 
-static void meet(struct server *s)
+static void meet(struct link_server *s)
 {
     const struct xids_vchan_meet_config config = {
         .platform = s->l->config.platform,
@@ -166,188 +115,8 @@ static void meet(struct server *s)
     int rc = xids_vchan_meet_init(&s->meet, s->meet_mem, xids_vchan_meet_size(), &config);
     if (rc < 0) {
         s->meet = NULL;
-        refuse(s, rc, "the entropy server's place in xenstore cannot be used");
+        randomd_link_refuse(s, rc, "the entropy server's place in xenstore cannot be used");
     }
-}
-
-/* ---- the pointers ---- */
-
-static void on_backend(void *ctx, int rc, const void *payload, uint32_t len)
-{
-    struct answer *a = ctx;
-    struct server *s = a->s;
-    a->waiting = false;
-    a->rc = rc;
-    if (rc < 0)
-        return;
-    /* Absolute and clean: it is the start of other paths. A NUL is no letter of a path. */
-    if (len >= sizeof(s->found) || xids_xswire_path_check(payload, len) != XIDS_XS_PATH_ABSOLUTE) {
-        a->rc = -XEN_EBADMSG;
-        return;
-    }
-    __builtin_memcpy(s->found, payload, len);
-    s->found[len] = '\0';
-}
-
-static void on_backend_id(void *ctx, int rc, const void *payload, uint32_t len)
-{
-    struct answer *a = ctx;
-    a->waiting = false;
-    a->rc = rc;
-    if (rc == 0 && xids_xswire_decimal(&a->s->found_id, payload, len, DOMID_FIRST_RESERVED - 1u) < 0)
-        a->rc = -XEN_EBADMSG;
-}
-
-static xids_xs_reply_fn *const on_answer[ANSWERS] = {on_backend, on_backend_id};
-
-/* Names of one digit are the servers'; the first's is not waited for. */
-static void on_list(void *ctx, int rc, const void *payload, uint32_t len)
-{
-    struct xids_randomd_link *l = ctx;
-    const char *name = payload;
-    l->listing = false;
-    if (rc < 0)
-        return; /* there is nothing, or it is not ours to see: the first server's pointer tells why */
-    for (uint32_t i = 0; i + 1 < len; i++)
-        if ((i == 0 || name[i - 1] == '\0') && name[i] > '0' && name[i] < (char)('0' + SERVERS) && name[i + 1] == '\0')
-            l->listed |= (uint8_t)(1u << (name[i] - '0'));
-}
-
-/* It names this guest, with its uuid: no secret, but other guests have another. */
-static void on_vm(void *ctx, int rc, const void *payload, uint32_t len)
-{
-    struct xids_randomd_link *l = ctx;
-    l->salting = false;
-    if (rc == 0)
-        xids_entropy_salt(l->entropy, payload, len);
-}
-
-static void salt(struct xids_randomd_link *l)
-{
-    domid_t domid = l->config.platform->domid;
-    if (l->salted)
-        return;
-    l->salted = true;
-    xids_entropy_salt(l->entropy, &domid, sizeof(domid));
-    l->salting = xids_xs_client_read(l->config.xs, 0, "vm", on_vm, l) == 0;
-}
-
-static void hush(struct xids_randomd_link *l)
-{
-    for (unsigned int n = 0; n < SERVERS; n++) {
-        for (unsigned int i = 0; i < ANSWERS; i++) {
-            struct answer *a = &l->servers[n].answers[i];
-            if (a->waiting)
-                (void)xids_xs_client_cancel(l->config.xs, on_answer[i], a);
-            a->waiting = false;
-        }
-        l->servers[n].asking = false;
-    }
-    if (l->listing)
-        (void)xids_xs_client_cancel(l->config.xs, on_list, l);
-    if (l->salting)
-        (void)xids_xs_client_cancel(l->config.xs, on_vm, l);
-    l->listing = l->salting = false;
-    l->listed = 0;
-}
-
-static void on_watch(void *ctx, int what, const char *path)
-{
-    struct xids_randomd_link *l = ctx;
-    (void)path;
-    if (what == XIDS_XS_WATCH_FIRED)
-        l->changed = true;
-    if (what < 0) {
-        l->watch = 0;
-        l->retry_at = l->now + XIDS_VCHAN_MEET_RETRY_MAX;
-    }
-}
-
-static bool any_meeting(const struct xids_randomd_link *l)
-{
-    bool any = false;
-    for (unsigned int i = 0; i < SERVERS; i++)
-        any = any || l->servers[i].meet != NULL;
-    return any;
-}
-
-static void cannot_ask(struct server *s, int rc, uint64_t now)
-{
-    hush(s->l);
-    s->l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
-    refuse(s, rc, "xenstore cannot be asked");
-}
-
-static int ask_for(struct server *s)
-{
-    static const char *const nodes[SERVERS][ANSWERS] = {{POINTER "/0/backend", POINTER "/0/backend-id"},
-                                                        {POINTER "/1/backend", POINTER "/1/backend-id"},
-                                                        {POINTER "/2/backend", POINTER "/2/backend-id"},
-                                                        {POINTER "/3/backend", POINTER "/3/backend-id"}};
-    int rc = 0;
-    s->asking = true;
-    for (unsigned int i = 0; i < ANSWERS && rc == 0; i++) {
-        s->answers[i] = (struct answer){.s = s, .rc = -XEN_EIO};
-        rc = xids_xs_client_read(s->l->config.xs, 0, nodes[s->number][i], on_answer[i], &s->answers[i]);
-        s->answers[i].waiting = rc == 0;
-    }
-    return rc;
-}
-
-/* The first server's pointer is asked for before it is known whether it exists: nearly always there is that one. */
-static void ask(struct xids_randomd_link *l, uint64_t now)
-{
-    int rc = 0;
-    if (l->watch == 0)
-        rc = xids_xs_client_watch(l->config.xs, &l->watch, POINTER, on_watch, l);
-    l->changed = false;
-    l->not_before = now + XIDS_VCHAN_MEET_RETRY_MIN;
-    l->retry_at = !any_meeting(l) || l->watch == 0 ? now + XIDS_VCHAN_MEET_RETRY_MAX : UINT64_MAX;
-    if (rc == 0)
-        rc = ask_for(&l->servers[0]);
-    if (rc == 0)
-        rc = xids_xs_client_directory(l->config.xs, 0, POINTER, on_list, l);
-    l->listing = rc == 0;
-    if (rc < 0)
-        cannot_ask(&l->servers[0], rc, now);
-    else
-        salt(l);
-}
-
-static void ask_for_listed(struct xids_randomd_link *l, uint64_t now)
-{
-    for (unsigned int i = 1; i < SERVERS; i++) {
-        struct server *s = &l->servers[i];
-        if ((l->listed & 1u << i) == 0 || s->asking)
-            continue;
-        if (s->meet == NULL)
-            xids_entropy_expect(l->entropy, i, now + PATIENCE);
-        int rc = ask_for(s);
-        if (rc < 0) {
-            cannot_ask(s, rc, now);
-            return;
-        }
-    }
-    l->listed = 0;
-}
-
-/* Stops at the end of text, which is before len when it is shorter. */
-static bool starts(const char *text, const char *with, size_t len)
-{
-    size_t i = 0;
-    while (i < len && text[i] == with[i])
-        i++;
-    return i == len;
-}
-
-/* Whether the place lies in the server's own part of the store: nobody else may say which pages to map of whom. */
-static bool place_of_server(const struct server *s)
-{
-    static const char domains[] = "/local/domain/";
-    char id[11];
-    size_t digits = xids_xswire_format_decimal(id, s->found_id), at = sizeof(domains) - 1u;
-    return starts(s->found, domains, at) && starts(s->found + at, id, digits) && s->found[at + digits] == '/' &&
-           s->found_id != s->l->config.platform->domid;
 }
 
 static bool same(const char *a, const char *b)
@@ -359,7 +128,7 @@ static bool same(const char *a, const char *b)
 }
 
 /* A meeting that there is goes on: its channel tells what becomes of it. */
-static void not_found(struct server *s, int rc, uint64_t now)
+static void not_found(struct link_server *s, int rc, uint64_t now)
 {
     struct xids_randomd_link *l = s->l;
     bool absent = rc == -XEN_ENOENT || rc == -XEN_EACCES;
@@ -368,20 +137,18 @@ static void not_found(struct server *s, int rc, uint64_t now)
     if (absent && any_meeting(l))
         return;
     l->retry_at = now + XIDS_VCHAN_MEET_RETRY_MAX;
-    refuse(s, rc,
-           rc == -XEN_EBADMSG ? "the pointer to the entropy server makes no sense"
-           : absent           ? "no entropy server has offered a channel"
-                              : "xenstore failed");
+    randomd_link_refuse(s, rc,
+                        rc == -XEN_EBADMSG ? "the pointer to the entropy server makes no sense"
+                        : absent           ? "no entropy server has offered a channel"
+                                           : "xenstore failed");
 }
 
 /* The store has said where a server is. */
-static void found(struct server *s, uint64_t now)
+static void found(struct link_server *s, uint64_t now)
 {
     struct xids_randomd_link *l = s->l;
     s->asking = false;
-    int rc = s->answers[BACKEND].rc < 0 ? s->answers[BACKEND].rc : s->answers[BACKEND_ID].rc;
-    if (rc == 0 && !place_of_server(s))
-        rc = -XEN_EBADMSG;
+    int rc = randomd_link_found(s);
     if (rc < 0) {
         not_found(s, rc, now);
         return;
@@ -390,36 +157,23 @@ static void found(struct server *s, uint64_t now)
         return;
     leave(s);
     reached(l, "entropy server found");
-    xids_entropy_expect(l->entropy, s->number, now + PATIENCE);
+    xids_entropy_expect(l->entropy, s->number, now + LINK_PATIENCE);
     s->domid = (domid_t)s->found_id;
     __builtin_memcpy(s->backend, s->found, sizeof(s->backend));
     meet(s);
 }
 
-static bool answered(const struct server *s)
-{
-    return s->asking && !s->answers[BACKEND].waiting && !s->answers[BACKEND_ID].waiting;
-}
-
 /* ---- the part ---- */
-
-static bool asking(const struct xids_randomd_link *l)
-{
-    bool any = l->listing;
-    for (unsigned int i = 0; i < SERVERS; i++)
-        any = any || l->servers[i].asking;
-    return any;
-}
 
 static uint64_t ask_at(const struct xids_randomd_link *l)
 {
     uint64_t at = l->changed ? 0 : l->retry_at;
-    return asking(l) ? UINT64_MAX : at > l->not_before ? at : l->not_before;
+    return randomd_link_asking(l) ? UINT64_MAX : at > l->not_before ? at : l->not_before;
 }
 
-static uint64_t step_server(struct server *s, uint64_t now)
+static uint64_t step_server(struct link_server *s, uint64_t now)
 {
-    if (answered(s))
+    if (randomd_link_answered(s))
         found(s, now);
     if (s->meet == NULL)
         return UINT64_MAX;
@@ -452,11 +206,11 @@ static uint64_t part_step(void *ctx, uint64_t now)
         return due;
     l->now = now;
     if (ask_at(l) <= now) {
-        ask(l, now);
+        randomd_link_ask(l, now);
         due = 0; /* the request is sent by the store's part, which may have had its turn */
     }
     if (l->listed != 0) {
-        ask_for_listed(l, now);
+        randomd_link_ask_listed(l, now);
         due = 0;
     }
     for (unsigned int i = 0; i < SERVERS; i++)
@@ -487,7 +241,7 @@ static void part_suspend(void *ctx)
 {
     struct xids_randomd_link *l = ctx;
     l->suspended = true;
-    hush(l);
+    randomd_link_hush(l);
     for (unsigned int i = 0; i < SERVERS; i++) {
         leave(&l->servers[i]);
         xids_randomd_client_forget(l->servers[i].client);
@@ -525,7 +279,7 @@ size_t xids_randomd_link_size(void)
 
 static int init_server(struct xids_randomd_link *l, unsigned int number, uint8_t *mem, uint64_t now)
 {
-    struct server *s = &l->servers[number];
+    struct link_server *s = &l->servers[number];
     struct xids_randomd_client_config config = l->config.client;
     s->l = l;
     s->number = (uint8_t)number;
@@ -571,7 +325,7 @@ void xids_randomd_link_fini(struct xids_randomd_link *l)
 {
     if (l == NULL)
         return;
-    hush(l);
+    randomd_link_hush(l);
     for (unsigned int i = 0; i < SERVERS; i++) {
         leave(&l->servers[i]);
         xids_randomd_client_fini(l->servers[i].client);

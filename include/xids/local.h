@@ -9,7 +9,7 @@
  *     rc = xids_local_gather(&local, now);            at boot, when there is no loop to wait in; or
  *     due = xids_local_turn(&local, now);             in each turn of a loop, and again at due
  *
- * The sources, and what one sample of each is credited with (docs/spec/randomd.md, 7.4, says why). A sample is a word
+ * The sources, and what one sample of each is credited with (docs/spec/randomd.md, 7.5, says why). A sample is a word
  * of 64 bits, or the time that a piece of work took:
  *
  *     SEED     RDSEED, RNDRRS        32 bits

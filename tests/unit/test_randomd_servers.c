@@ -306,6 +306,34 @@ START_TEST(strange_names_beside_the_pointers_are_nobodys)
 }
 END_TEST
 
+/* ---- the reseed page ---- */
+
+static _Alignas(4096) uint8_t page[XIDS_PAGE_SIZE];
+
+START_TEST(a_copy_has_a_new_key_at_once_and_new_sessions_soon)
+{
+    static const uint8_t seed[XIDS_RESEED_SEED] = {1}, generation[XIDS_RESEED_GENERATION] = {2};
+    uint8_t out[32];
+    up((uint64_t)_i);
+    serve(0);
+    serve(1);
+    xids_entropy_reseed_page(&entropy, page);
+    g = guest_up_with(gd, &entropy, NULL);
+    ck_assert(world_until(&w, both, NULL, 10 * SECOND));
+    world_run(&w, SECOND);
+    uint64_t before[2] = {epoch(0), epoch(1)};
+    ck_assert_int_eq(xids_reseed_write((void XIDS_PEER *)page, seed, generation), 0);
+    ck_assert_int_eq(xids_entropy_random(&entropy, out, sizeof(out)), 0);
+    ck_assert_uint_eq(xids_entropy_copies(&entropy), 1);
+    ck_assert(!has(0) && !has(1));
+    world_wake(gd);
+    ck_assert(world_until(&w, both, NULL, 10 * SECOND));
+    ck_assert_uint_ne(epoch(0), before[0]);
+    ck_assert_uint_ne(epoch(1), before[1]);
+    down();
+}
+END_TEST
+
 /* ---- without any server ---- */
 
 static uint64_t words;
@@ -408,6 +436,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, a_guest_may_be_suspended_at_any_moment, 0, 2);
     tcase_add_loop_test(t, each_request_may_fail, 0, 4);
     tcase_add_loop_test(t, strange_names_beside_the_pointers_are_nobodys, 0, 2);
+    tcase_add_loop_test(t, a_copy_has_a_new_key_at_once_and_new_sessions_soon, 0, SEEDS);
     tcase_add_loop_test(t, a_guest_without_servers_lives_by_its_own_sources, 0, 4);
     tcase_add_loop_test(t, a_guest_with_neither_says_so_and_sleeps, 0, 4);
     tcase_add_loop_test(t, local_sources_begin_anew_after_suspend, 0, 4);
