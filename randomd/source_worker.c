@@ -55,7 +55,9 @@ static void *work(void *ctx)
         if (w->job == job)
             w->job = SOURCE_JOB_NONE; /* else it is to end */
         pthread_cond_broadcast(&w->changed);
-        (void)uv_async_send(&w->done);
+        /* Who did not come back in time at the end finds no loop. */
+        if (!atomic_load(&w->stop))
+            (void)uv_async_send(&w->done);
     }
     pthread_mutex_unlock(&w->lock);
     if (open)

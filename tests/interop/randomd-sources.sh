@@ -184,22 +184,24 @@ kernel_cases() {
 
 fault_cases() {
     : >"$sim_work/log"
-    for mode in fine stuck biased silent short gone; do
+    for mode in fine stuck biased silent short gone dribble; do
         provide "egd-$mode" egd "$mode"
         section "$mode" egd "egd-$mode"
     done >"$sim_work/conf"
     provide lying tpm more
-    { section lying tpm lying; section away egd away; } >>"$sim_work/conf"
+    section lying tpm lying >>"$sim_work/conf"
     tap_ok "the daemon starts with sources that fail" start_randomd
     tap_ok "guests are seeded" eval 'seeded 1 && seeded 2'
     tap_ok "the one that works is good" eventually source_is fine good
     tap_ok "the stuck one is condemned" eventually source_is stuck condemned
     tap_ok "the biased one is out" eventually source_is biased '(failed|condemned)'
-    for name in short gone lying away; do
+    for name in short gone lying; do
         tap_ok "$name: has failed" eventually source_is "$name" failed
     done
-    provide away egd fine
-    tap_ok "one that was away is good once it is there" eventually source_is away good
+    end_fake egd-short
+    provide egd-short egd fine
+    tap_ok "one that failed at first is good once it works" eventually source_is short good
+    tap_ok "one that dribbles is good" eventually source_is dribble good
     end_fake egd-fine
     in_domain 0 "$randomd" --control "$sim_work/control" --reseed >/dev/null
     tap_ok "one that goes away has failed" eventually source_is fine failed
@@ -210,6 +212,24 @@ fault_cases() {
     tap_ok "one line of log for the stuck one" warned stuck 1
     tap_ok "and one for one that fails again and again" warned short 1
     tap_ok "the daemon stops, though one is silent" end_randomd TERM
+}
+
+# A TPM that is not ours.
+swtpm_case() {
+    if ! command -v swtpm >/dev/null; then
+        tap_skip "a software TPM is good" "swtpm is not installed"
+        return
+    fi
+    mkdir "$sim_work/tpm-state"
+    swtpm socket --tpm2 --tpmstate "dir=$sim_work/tpm-state" --server "type=unixio,path=$sim_work/swtpm" \
+        --flags not-need-init,startup-clear </dev/null >"$sim_work/swtpm.log" 2>&1 &
+    echo $! >>"$sim_work/fakes"
+    disown $!
+    eventually test -S "$sim_work/swtpm"
+    section chip tpm swtpm >"$sim_work/conf"
+    tap_ok "the daemon starts with a software TPM" start_randomd
+    tap_ok "a software TPM is good" eventually source_is chip good
+    tap_ok "the daemon stops" end_randomd TERM
 }
 
 settings_cases() {
@@ -248,5 +268,6 @@ done
 touch "$sim_work/fingerprints"
 kernel_cases
 fault_cases
+swtpm_case
 settings_cases
 tap_done
