@@ -156,6 +156,17 @@ static void time_pulls(struct guest *g, unsigned int count)
     part(g);
 }
 
+/* bulk COUNT: prints the rate of so many pulls of 1 MiB, one after the other, in GB/s. */
+static void time_bulk(struct guest *g, unsigned int count)
+{
+    connect_and_settle(g);
+    uint64_t start = bench_now();
+    for (unsigned int i = 0; i < count; i++)
+        pull(g, LONGEST);
+    printf("%f\n", (double)count * LONGEST / (double)(bench_now() - start));
+    part(g);
+}
+
 /* seed COUNT: prints so many times of meet, in us. */
 static void time_seeds(struct guest *g, unsigned int count)
 {
@@ -175,6 +186,8 @@ int guest_main(int argc, char **argv)
     open_guest(&g);
     if (strcmp(argv[1], "pull") == 0)
         time_pulls(&g, count);
+    else if (strcmp(argv[1], "bulk") == 0)
+        time_bulk(&g, count);
     else if (strcmp(argv[1], "seed") == 0)
         time_seeds(&g, count);
     else

@@ -55,7 +55,7 @@ struct virtio_times virtio_measure(const struct suite *s, unsigned int len, unsi
 
 /* Each measures the cases it is named for, those that were asked for. */
 bool case_seed(struct suite *s); /* false: it failed; seed-p50, seed-cold-p50 */
-void case_pull(struct suite *s); /* pull32-p50 */
+void case_pull(struct suite *s); /* pull32-p50, bulk-daemon */
 void case_ring(struct suite *s); /* pull32-rate, bulk */
 
 bool case_crowd(struct suite *s); /* false: it failed; guests-10000-bytes, guests-10000-fds, guests-10000-reseed */
