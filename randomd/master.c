@@ -18,7 +18,7 @@
 struct master {
     struct xids_rng rng;
     uint64_t draws, failures;
-    uint8_t last[REPEAT_BYTES]; /* of the kernel's */
+    uint8_t last[REPEAT_BYTES]; /* a hash of the kernel's: those themselves are kept nowhere */
     int kernel;                 /* what it said last */
     bool ready;
     uint64_t hungry_draws;
@@ -68,12 +68,19 @@ static int from_kernel(uint8_t *buf, size_t len)
     return 0;
 }
 
-/* 64 bytes that begin as those before do are not chance. */
+/* Two draws in a row of which the beginning is the same are not chance. */
 static int check_repeat(struct master *m, const uint8_t fresh[KERNEL_BYTES])
 {
-    bool same = m->ready && memcmp(m->last, fresh, sizeof(m->last)) == 0;
-    memcpy(m->last, fresh, sizeof(m->last));
-    return same ? -XEN_EIO : 0;
+    struct xids_blake2s b;
+    uint8_t hash[REPEAT_BYTES];
+    int rc = xids_blake2s_init(&b, sizeof(hash), NULL, 0);
+    if (rc < 0)
+        return rc;
+    xids_blake2s_update(&b, fresh, REPEAT_BYTES);
+    xids_blake2s_final(&b, hash);
+    rc = m->ready && memcmp(m->last, hash, sizeof(hash)) == 0 ? -XEN_EIO : 0;
+    memcpy(m->last, hash, sizeof(hash));
+    return rc;
 }
 
 static void note(struct master *m, int rc)
