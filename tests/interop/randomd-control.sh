@@ -168,6 +168,7 @@ tap_ok "and the log says what is wrong" log_has 'reseed-seconds cannot be "none"
 tap_ok "as a check of them does" wrong --config "$sim_work/config" --check-config
 printf '[randomd]\nlog-level = info\n' >"$sim_work/config"
 tap_ok "which is content with right ones" "$randomd" --config "$sim_work/config" --check-config
+tap_ok "and with the example" "$randomd" --config "$XIDS_SRCDIR/dist/xids-randomd.conf" --check-config
 kill -HUP "$(daemon)"
 tap_ok "SIGHUP reads them again too" eventually log_has "settings read again: 2 changed"
 tap_ok "the daemon serves on" answers '{"domid":1,"state":"connected"' --status 1
