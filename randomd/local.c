@@ -194,6 +194,7 @@ static void begin(struct xids_local *l, uint64_t now)
     l->event_credit = 0;
     l->next = l->since = now;
     l->turns = 0;
+    l->vain = 0;
 }
 
 static uint64_t later(uint64_t now, uint64_t by)
@@ -223,8 +224,11 @@ uint64_t xids_local_turn(struct xids_local *l, uint64_t now)
     l->turns++;
     if (enough(l, now)) {
         l->next = later(now, l->reseed_ns);
+        l->vain = 0;
     } else if (l->turns >= XIDS_LOCAL_TURNS) {
-        l->next = later(now, XIDS_LOCAL_PAUSE_NS);
+        l->next = later(now, XIDS_LOCAL_PAUSE_NS << l->vain);
+        if (l->vain < XIDS_LOCAL_PAUSE_DOUBLINGS)
+            l->vain++;
         l->pauses++;
     } else {
         return 0;

@@ -35,7 +35,8 @@ XIDS_BEGIN_DECLS
 #define XIDS_LOCAL_PER_TURN 16u             /* so few that a server which answers meanwhile is not kept waiting */
 #define XIDS_LOCAL_TURNS 2048u              /* jitter alone, if it is sound, needs about 750 */
 #define XIDS_LOCAL_TRIES 128u               /* how often one word is asked for when the CPU has none ready */
-#define XIDS_LOCAL_PAUSE_NS 1000000000ull   /* after XIDS_LOCAL_TURNS turns that did not do */
+#define XIDS_LOCAL_PAUSE_NS 1000000000ull   /* after turns that did not do; then twice as long, and so on */
+#define XIDS_LOCAL_PAUSE_DOUBLINGS 6u       /* up to 64 s */
 #define XIDS_LOCAL_RESEED_NS 60000000000ull /* between the times when 256 fresh bits are gathered */
 
 enum xids_local_source {
@@ -97,6 +98,7 @@ struct xids_local {
     uint32_t copies, doubts;
     uint16_t turns;
     uint8_t event_count, event_credit;
+    uint8_t vain; /* pauses one after the other */
     uint8_t work[512];
 };
 

@@ -176,6 +176,19 @@ START_TEST(local_sources_are_enough_when_all_servers_lie)
 }
 END_TEST
 
+START_TEST(local_sources_that_lie_harm_no_server)
+{
+    struct xids_entropy e[2];
+    for (unsigned int k = 0; k < 2; k++) {
+        xids_entropy_init(&e[k], &config, 0);
+        xids_entropy_local(&e[k], "constant", 8, 256, S);
+        give(&e[k], 0, 7 + k, S);
+        xids_entropy_local(&e[k], "constant", 8, 256, S);
+    }
+    assert_same_output(&e[0], &e[1], false);
+}
+END_TEST
+
 START_TEST(the_same_bytes_from_another_server_are_other_bytes)
 {
     struct xids_entropy e, f;
@@ -491,6 +504,7 @@ Suite *xids_suite(void)
     tcase_add_loop_test(t, one_honest_server_is_enough_whatever_the_other_says, 0, LIES);
     tcase_add_test(t, an_honest_server_is_enough_for_any_number_of_liars_and_in_any_place);
     tcase_add_test(t, local_sources_are_enough_when_all_servers_lie);
+    tcase_add_test(t, local_sources_that_lie_harm_no_server);
     tcase_add_test(t, the_same_bytes_from_another_server_are_other_bytes);
     tcase_add_test(t, losing_a_server_takes_nothing_away);
     tcase_add_test(t, the_first_server_waits_for_the_expected_ones_but_not_for_long);

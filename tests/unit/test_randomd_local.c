@@ -380,12 +380,13 @@ START_TEST(sources_that_do_not_do_get_a_pause)
     fresh_fake();
     begin(false, false, false);
     uint64_t now = S, due;
-    for (unsigned int round = 1; round < 4; round++) {
+    for (unsigned int round = 1; round < 10; round++) {
+        unsigned int doublings = round - 1 < XIDS_LOCAL_PAUSE_DOUBLINGS ? round - 1 : XIDS_LOCAL_PAUSE_DOUBLINGS;
         unsigned int turns = 1;
         while ((due = xids_local_turn(&local, now)) == 0)
             turns++;
         ck_assert_uint_eq(turns, XIDS_LOCAL_TURNS);
-        ck_assert_uint_eq(due, now + XIDS_LOCAL_PAUSE_NS);
+        ck_assert_uint_eq(due, now + (XIDS_LOCAL_PAUSE_NS << doublings));
         ck_assert_uint_eq(xids_local_pauses(&local), round);
         now = due;
     }
