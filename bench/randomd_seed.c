@@ -2,9 +2,9 @@
 /*
  * seed-p50: from the numbers of the channel (grant reference and port, as xenstore has them) to the host's 48 bytes in
  * the guest's generator: it maps the page, binds the port, reads the record that lies ready, mixes it in, and has sent
- * its HELLO. Each guest does so a few times, with a new channel each; seed-cold-p50 has only each process's first,
- * which finds nothing in the caches. "virtio-rng" maps and binds likewise, and asks for one buffer; "getrandom" gives
- * 48 bytes.
+ * its HELLO. Each guest does so a few times, asking the store for the next channel in between; seed-cold-p50 has only
+ * each process's first, which finds nothing in the caches. "virtio-rng" maps and binds likewise, and asks for one
+ * buffer, time after time with nothing in between, which favours it; "getrandom" gives 48 bytes.
  */
 #include "config.h"
 
