@@ -11,6 +11,10 @@
 #define PULL 3000u
 #define GUARD 0xee
 
+/* Bits of the byte that says what to do besides. */
+#define LIMITED 0x40u
+#define BUSY 0x80u
+
 static _Alignas(16) uint8_t engine[2048];
 static uint8_t out[2048], buf[PULL + 16];
 
@@ -51,6 +55,7 @@ static void session(const uint8_t *data, size_t len)
     struct xids_randomd_session *s;
     const struct xids_randomd_session_config config = {.source = source, .source_ctx = &calls};
     struct xids_randomd_io io;
+    struct xids_randomd_session_stats before, after;
     uint64_t now = 1, sent = 0;
     int ended = 0;
     size_t took;
@@ -62,8 +67,16 @@ static void session(const uint8_t *data, size_t len)
             xids_randomd_session_bye(s, XIDS_RANDOMD_CODE_STOPPING, 1);
         now += (uint64_t)data[0] << 30;
         io.unread = sent * (data[0] % 3) / 2;
+        io.limit = (data[0] & LIMITED) != 0 ? data[1] + 1u : 0;
+        io.busy_ms = (data[0] & BUSY) != 0 ? 1000 : 0;
+        xids_randomd_session_stats(s, &before);
         int rc = xids_randomd_session_step(s, &io, now);
         check_io(&io);
+        /* Over the limit by one request at most; and nothing is given to who is over its share. */
+        xids_randomd_session_stats(s, &after);
+        check(io.limit == 0 || io.cost < io.limit + XIDS_RANDOMD_COST_REQUEST + XIDS_RANDOMD_COST_HELLO);
+        check(io.cost >= after.bytes - before.bytes);
+        check(io.busy_ms == 0 || (after.bytes == before.bytes && after.hellos == before.hellos));
         check(rc == 0 || rc == 1 || rc == -XEN_EBADMSG);
         check(ended == 0 || (rc == ended && io.out_len == 0));
         ended = rc;
