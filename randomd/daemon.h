@@ -27,6 +27,7 @@
 #define REOFFER_MAX_MS 30000u  /* up to this */
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
+#define LOG_EACH 4u            /* of them a guest can cause by what it says */
 #define LOG_PERIOD_MS 10000u
 #define EVENTS_AT_ONCE 256u /* events between two turns of guests: they can be sent without end */
 #define COST_AT_ONCE 65536u /* what guests are given in one turn of the loop; see XIDS_RANDOMD_COST_* */
@@ -72,6 +73,8 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const 
 /* The same for what a guest can cause at will: limited in number, and counted when dropped. */
 __attribute__((format(printf, 2, 3))) void log_guest(enum log_level level, const char *fmt, ...);
 uint64_t log_dropped(void);
+/* Whether this guest may cause one more of these lines: so that one does not use up what is there for all. */
+bool log_allows(domid_t domid);
 
 /* Tells the service manager, if there is one: "READY=1". */
 void notify_manager(const char *state);

@@ -229,9 +229,11 @@ void guest_end(struct daemon *d, struct guest *g, int why)
     if (why == -XEN_EBADMSG) {
         d->count.violations++;
         const char *reason = xids_vchan_reason(g->ch);
-        log_guest(SAY_WARN, "domain %u broke the protocol%s%s", g->domid, reason[0] != '\0' ? ": " : "", reason);
+        if (log_allows(g->domid))
+            log_guest(SAY_WARN, "domain %u broke the protocol%s%s", g->domid, reason[0] != '\0' ? ": " : "", reason);
     } else if (why != -XEN_ENOTCONN) {
-        log_guest(SAY_WARN, "domain %u: channel failed: %s", g->domid, strerror(-why));
+        if (log_allows(g->domid))
+            log_guest(SAY_WARN, "domain %u: channel failed: %s", g->domid, strerror(-why));
     } else {
         log_guest(SAY_DEBUG, "domain %u closed its channel", g->domid);
     }

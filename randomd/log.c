@@ -18,6 +18,12 @@ static bool use_syslog;
 static uint64_t period_start, dropped;
 static unsigned int in_period;
 
+/* Who has caused lines in this period. */
+static struct {
+    domid_t domid;
+    uint8_t lines; /* 0: nobody is here, nor behind */
+} speakers[LOG_BURST];
+
 static const char *const names[] = {"error", "warning", "info", "debug"};
 static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 
@@ -72,16 +78,40 @@ void log_line(enum log_level level, const char *fmt, ...)
     va_end(args);
 }
 
+static void begin_period(void)
+{
+    uint64_t now = now_ns();
+    if (now - period_start <= LOG_PERIOD_MS * 1000000ull)
+        return;
+    period_start = now;
+    in_period = 0;
+    memset(speakers, 0, sizeof(speakers));
+}
+
+bool log_allows(domid_t domid)
+{
+    begin_period();
+    for (unsigned int i = 0; i < LOG_BURST; i++) {
+        if (speakers[i].lines == 0)
+            speakers[i].domid = domid;
+        if (speakers[i].domid != domid)
+            continue;
+        if (speakers[i].lines < LOG_EACH) {
+            speakers[i].lines++;
+            return true;
+        }
+        dropped++;
+        return false;
+    }
+    return true; /* so many speakers have used all lines up */
+}
+
 void log_guest(enum log_level level, const char *fmt, ...)
 {
     va_list args;
-    uint64_t now = now_ns();
     if (level > threshold)
         return;
-    if (now - period_start > LOG_PERIOD_MS * 1000000ull) {
-        period_start = now;
-        in_period = 0;
-    }
+    begin_period();
     if (in_period++ >= LOG_BURST) {
         dropped++;
         return;

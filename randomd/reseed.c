@@ -107,7 +107,8 @@ static void write_page(struct reseed *r, domid_t domid, uint64_t frame)
         log_guest(SAY_ERROR, "domain %u cannot be unpaused: %s", domid, strerror(errno));
     if (rc < 0) {
         r->d->count.reseed_pages_refused++;
-        log_guest(SAY_WARN, "domain %u has no reseed page where it says: %s", domid, strerror(-rc));
+        if (log_allows(domid))
+            log_guest(SAY_WARN, "domain %u has no reseed page where it says: %s", domid, strerror(-rc));
         return;
     }
     r->d->count.reseed_pages++;
@@ -159,7 +160,8 @@ static void on_node(void *ctx, int rc, const void *payload, uint32_t len)
         rc = parse_frame(&frame, payload, len);
         if (rc < 0) {
             r->d->count.reseed_pages_refused++;
-            log_guest(SAY_WARN, "domain %u: %s is no frame number", a->domid, XIDS_RESEED_NODE);
+            if (log_allows(a->domid))
+                log_guest(SAY_WARN, "domain %u: %s is no frame number", a->domid, XIDS_RESEED_NODE);
         }
     } else {
         rc = frame_of_param(r, a->domid, &frame);

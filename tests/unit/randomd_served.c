@@ -22,12 +22,6 @@ void loop_again(struct daemon *d)
     (void)d;
 }
 
-void log_guest(enum log_level level, const char *fmt, ...)
-{
-    (void)level;
-    (void)fmt;
-}
-
 void audit_served(struct guest *g)
 {
     (void)g;

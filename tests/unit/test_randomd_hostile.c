@@ -496,6 +496,22 @@ START_TEST(the_victim_is_served_before_a_hundred_hogs)
 }
 END_TEST
 
+START_TEST(no_guest_uses_up_the_lines_of_the_log)
+{
+    served_begin(&w, 2, 0, 0);
+    xids_model_advance(w.m, (LOG_PERIOD_MS + 1) * MS);
+    for (unsigned int round = 0; round < 3; round++) {
+        for (unsigned int i = 0; i < 1000; i++)
+            ck_assert(log_allows(7) == (i < LOG_EACH));
+        for (domid_t other = 8; other < 8 + LOG_BURST / LOG_EACH - 1; other++)
+            for (unsigned int i = 0; i < LOG_EACH; i++)
+                ck_assert(log_allows(other));
+        xids_model_advance(w.m, (LOG_PERIOD_MS + 1) * MS);
+    }
+    served_end(&w);
+}
+END_TEST
+
 Suite *xids_suite(void)
 {
     Suite *s = suite_create("randomd_hostile");
@@ -518,6 +534,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_was_asked_while_held_is_answered_after);
     tcase_add_test(t, who_will_be_held_for_long_is_told_so);
     tcase_add_test(t, a_new_channel_has_its_seed_however_greedy_the_guest_was);
+    tcase_add_test(t, no_guest_uses_up_the_lines_of_the_log);
     tcase_add_test(t, the_victim_is_served_before_a_hundred_hogs);
     suite_add_tcase(s, t);
     return s;
