@@ -82,6 +82,7 @@ void notify_manager(const char *state);
 /* ---- memory.c: memory for secrets: locked, left out of dumps, empty in a forked child, wiped when we end or crash
  * ---- */
 
+/* Aligned to 16 bytes, and from 4096 bytes on to 64. */
 void *secret_get(size_t size);
 void secret_put(void *mem, size_t size);
 /* False when the limit on locked memory did not allow all of it to be locked. */

@@ -17,13 +17,14 @@
 #define CHUNK (64u * 1024u)
 #define UNIT 16u
 #define PAGE 4096u
+#define HEAD 64u     /* of each mapping; what is behind is aligned so, too */
 #define CLASSES 256u /* slots of up to 256 * 16 bytes */
 
 struct slot {
     struct slot *next;
 };
 
-/* At the start of each mapping, a unit long. */
+/* At the start of each mapping. */
 struct piece {
     struct piece *next;
     size_t size; /* with this */
@@ -35,7 +36,7 @@ static bool all_locked = true;
 
 static void *map_secret(size_t size)
 {
-    size = (size + UNIT + PAGE - 1) / PAGE * PAGE;
+    size = (size + HEAD + PAGE - 1) / PAGE * PAGE;
     uint8_t *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return NULL;
@@ -49,12 +50,12 @@ static void *map_secret(size_t size)
     piece->size = size;
     piece->next = pieces;
     pieces = piece;
-    return at + UNIT;
+    return at + HEAD;
 }
 
 static void unmap_secret(void *mem)
 {
-    struct piece *piece = (struct piece *)(void *)((uint8_t *)mem - UNIT), **at = &pieces;
+    struct piece *piece = (struct piece *)(void *)((uint8_t *)mem - HEAD), **at = &pieces;
     const size_t size = piece->size;
     while (*at != piece)
         at = &(*at)->next;
@@ -65,10 +66,10 @@ static void unmap_secret(void *mem)
 
 static int add_chunk(unsigned int class, size_t slot_bytes)
 {
-    uint8_t *chunk = map_secret(CHUNK - UNIT);
+    uint8_t *chunk = map_secret(CHUNK - HEAD);
     if (chunk == NULL)
         return -XEN_ENOMEM;
-    for (size_t at = 0; at + slot_bytes <= CHUNK - UNIT; at += slot_bytes) {
+    for (size_t at = 0; at + slot_bytes <= CHUNK - HEAD; at += slot_bytes) {
         struct slot *slot = (struct slot *)(void *)(chunk + at);
         slot->next = unused[class];
         unused[class] = slot;
@@ -120,8 +121,8 @@ bool secret_locked(void)
 static void wipe_all(void)
 {
     /* In a forked child they are zeros. */
-    for (struct piece *p = pieces; p != NULL && p->size > UNIT; p = p->next)
-        xids_wipe((uint8_t *)p + UNIT, p->size - UNIT);
+    for (struct piece *p = pieces; p != NULL && p->size > HEAD; p = p->next)
+        xids_wipe((uint8_t *)p + HEAD, p->size - HEAD);
 }
 
 /* The kernel gives our pages to nobody else as they are; but until then whoever looks at the dying process sees them.

@@ -104,6 +104,14 @@ START_TEST(it_is_neither_dumped_nor_inherited)
 }
 END_TEST
 
+/* A line of a cache for what is large: there are types that ask for it. */
+START_TEST(it_is_aligned)
+{
+    ck_assert_uint_eq((uintptr_t)small % 16, 0);
+    ck_assert_uint_eq((uintptr_t)large % 64, 0);
+}
+END_TEST
+
 START_TEST(what_is_put_back_is_empty)
 {
     uint8_t *mem = secret_get(SMALL);
@@ -198,6 +206,7 @@ Suite *xids_suite(void)
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, it_is_neither_dumped_nor_inherited);
+    tcase_add_test(tc, it_is_aligned);
     tcase_add_test(tc, what_is_put_back_is_empty);
     tcase_add_test(tc, forked_child_finds_zeros);
     tcase_add_loop_test(tc, they_are_wiped_at_a_crash, 0, count);
