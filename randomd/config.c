@@ -19,6 +19,7 @@ enum kind {
     TEXT,      /* an array of char of `most` bytes */
     NUMBER,    /* unsigned int, from least to most */
     DISCOVERY, /* bool: "backend" is true, "domains" false */
+    SWITCH,    /* bool: on or off */
     LARGE,     /* uint64_t, from least to most, which are counted in `unit` */
 };
 
@@ -35,6 +36,7 @@ struct setting {
 static const struct setting settings[] = {
     {"log-level", LEVEL, true, IN(log_level), 0, 0, 1},
     {"control", TEXT, false, IN(control), 0, 0, 1},
+    {"legacy", SWITCH, false, IN(legacy), 0, 0, 1},
     {"max-guests", NUMBER, true, IN(max_guests), 1, MAX_GUESTS, 1},
     {"entropy-domain", NUMBER, false, IN(entropy_domain), 1, DOMID_FIRST_RESERVED - 1u, 1},
     {"discover", DISCOVERY, false, IN(discover), 0, 0, 1},
@@ -88,6 +90,9 @@ static bool assign(struct config *c, const struct setting *s, const char *value)
     case DISCOVERY:
         *(bool *)(void *)to = strcmp(value, "backend") == 0;
         return *(bool *)(void *)to || strcmp(value, "domains") == 0;
+    case SWITCH:
+        *(bool *)(void *)to = strcmp(value, "on") == 0;
+        return *(bool *)(void *)to || strcmp(value, "off") == 0;
     case NUMBER:
     case LARGE:
     default:

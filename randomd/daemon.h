@@ -221,6 +221,7 @@ struct counters {
 struct config {
     enum log_level log_level;
     char control[108];
+    bool legacy; /* the console protocol of old, too */
     unsigned int max_guests;
     unsigned int entropy_domain; /* serves our guests too, as device 1; 0: none */
     bool discover;               /* we are that domain: who appears in our own folder is served */
@@ -234,6 +235,7 @@ struct config {
 };
 
 struct control;
+struct legacy;
 struct options;
 struct reseed;
 
@@ -268,6 +270,7 @@ struct daemon {
     struct master *master;
     struct sources *sources; /* NULL: none but the kernel */
     struct control *control;
+    struct legacy *legacy; /* NULL: off */
     struct reseed *reseed;
     struct guest *guests;
     struct guest *by_domid[DOMID_FIRST_RESERVED];

@@ -4,6 +4,7 @@
  * that closes its channel gets the same page again, wiped and with a new seed.
  */
 #include "randomd/daemon.h"
+#include "randomd/legacy_guests.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -357,6 +358,7 @@ static void leave(struct daemon *d, struct guest *g, bool died)
 {
     if (g->channels > 0)
         audit_guest_gone(g, died ? "gone" : "stopped");
+    legacy_left(d, g->domid);
     end_session(d, g);
     if (died && g->kept)
         (void)xids_vchan_peer_died(channel_of(g));
@@ -416,6 +418,7 @@ static void guest_is_new(struct daemon *d, struct guest *g)
     g->laid = g->dirty = g->pointed && g->versioned;
     reseed_want(d, g->domid);
     offer(d, g, now_ns());
+    legacy_found(d, g->domid);
 }
 
 void guest_probed(struct daemon *d, struct guest *g, int rc)

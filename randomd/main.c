@@ -2,6 +2,7 @@
 /* xids-randomd: its life and the loop. */
 #include "config.h"
 #include "randomd/daemon.h"
+#include "randomd/legacy_guests.h"
 #include "xenstore/sandbox.h"
 
 #include <errno.h>
@@ -195,7 +196,7 @@ static void run(struct daemon *d, int ready_fd)
 {
     if (control_start(d) < 0 || audit_open(d->config.audit, d->config.audit_size, d->config.audit_files) < 0 ||
         master_new(&d->master) < 0 || repeats_start(d->master) < 0 || store_open(d) < 0 || open_platform(d) < 0 ||
-        open_loop(d) < 0 || reseed_open(d) < 0) {
+        open_loop(d) < 0 || reseed_open(d) < 0 || legacy_start(d) < 0) {
         d->status = EXIT_FAILURE;
         return;
     }
@@ -216,6 +217,7 @@ static void run(struct daemon *d, int ready_fd)
     log_line(SAY_INFO, "serving from domain %u", d->domid);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     notify_manager("STOPPING=1");
+    legacy_stop(d);
     guests_stop(d);
     store_end(d);
     audit_line("stop", " ");
@@ -231,6 +233,7 @@ static void finish(struct daemon *d)
     uv_loop_close(&d->loop);
     free(d->control);
     sources_free(d->sources);
+    legacy_free(d);
     xids_xs_close(d->xs);
     reseed_close(d);
     xids_platform_xen_close(d->platform);

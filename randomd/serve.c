@@ -4,6 +4,7 @@
  * (fair.h). Who is over its share costs nothing: its port stays masked until it may be served again.
  */
 #include "randomd/daemon.h"
+#include "randomd/legacy_guests.h"
 
 #include <string.h>
 
@@ -142,6 +143,8 @@ static bool take_events(struct daemon *d, uint64_t now)
         evtchn_port_t port = (evtchn_port_t)rc;
         struct guest *g = port < MAX_PORTS ? d->by_domid[d->by_port[port]] : NULL;
         d->count.events++;
+        if (g == NULL)
+            legacy_event(d, port);
         if (g == NULL || g->ch == NULL)
             continue; /* closed meanwhile; it stays masked until there is another offer */
         g->event = true;

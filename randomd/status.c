@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What the status says, in JSON. */
 #include "randomd/control.h"
+#include "randomd/legacy_guests.h"
 
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -97,6 +98,25 @@ static void add_counters(struct json_object *to, struct daemon *d)
     json_object_object_add(to, "counters", counters);
 }
 
+/* Nothing when the setting is off. */
+static void add_legacy(struct json_object *to, const struct daemon *d)
+{
+    struct legacy_counters c;
+    if (!legacy_counters(d, &c))
+        return;
+    struct json_object *o = json_object_new_object();
+    add_number(o, "guests", c.guests);
+    add_number(o, "connected", c.connected);
+    add_number(o, "offers", c.offers);
+    add_number(o, "adopted", c.adopted);
+    add_number(o, "connections", c.connections);
+    add_number(o, "greetings", c.greetings);
+    add_number(o, "bytes", c.bytes);
+    add_number(o, "violations", c.violations);
+    add_number(o, "failures", c.failures);
+    json_object_object_add(to, "legacy", o);
+}
+
 static void put_source(struct json_object *to, const struct source_report *r)
 {
     struct json_object *o = json_object_new_object();
@@ -174,6 +194,7 @@ static void put_daemon(struct request *r)
     alarm = repeats_found() > 0 || alarm;
     json_object_object_add(all, "alarm", json_object_new_boolean(alarm));
     add_counters(all, d);
+    add_legacy(all, d);
     add_number(all, "guest-count", d->guest_count);
     const char *text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
     request_print(r, "%.*s", (int)strlen(text) - 1, text);
