@@ -2,6 +2,7 @@
 #include "tests/unit/randomd_served.h"
 
 #include "randomd/audit.h"
+#include "randomd/legacy_guests.h"
 
 /* No honest loop is awake for so many turns. */
 #define TURNS_MAX 100000u
@@ -25,6 +26,12 @@ void loop_again(struct daemon *d)
 void audit_served(struct guest *g)
 {
     (void)g;
+}
+
+void legacy_event(struct daemon *d, evtchn_port_t port)
+{
+    (void)d;
+    (void)port;
 }
 
 static void server_closes(struct served *w, struct served_guest *g)
