@@ -12,7 +12,7 @@
 
 #define PULLS 5000u
 #define PULLS_QUICK 100u
-#define BULKS 64u
+#define BULKS 16u
 #define BULKS_QUICK 1u
 
 static unsigned int pulls(const struct suite *s)
