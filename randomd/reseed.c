@@ -20,6 +20,7 @@
 #include <xids/reseed.h>
 
 #define ASKED_MAX 32u /* guests whose place is asked for at once */
+#define ASKED_FEW 4u  /* as long as guests wait for their channels' nodes */
 #define FRAME_DIGITS 13u
 #define LIST_AT_ONCE 64u
 #define SUSPENDED_POLL_MS 100u /* between looks whether a suspended guest runs again */
@@ -190,7 +191,9 @@ void reseed_turn(struct daemon *d)
     /* Without seeds there is nothing to tell. */
     if (r == NULL || r->control == NULL || r->wanted_count == 0 || d->store_lost || !d->was_ready)
         return;
-    while (r->wanted_count > 0 && r->asking < ASKED_MAX) {
+    /* A daemon that begins anew has a channel to publish for each guest: that comes first. */
+    unsigned int most = d->talkers != NULL ? ASKED_FEW : ASKED_MAX;
+    while (r->wanted_count > 0 && r->asking < most) {
         while (!is_set(r->wanted, r->next))
             r->next = r->next + 1u < DOMID_FIRST_RESERVED ? r->next + 1u : 0;
         if (ask(r, (domid_t)r->next) < 0)
