@@ -47,7 +47,7 @@ ssize_t getrandom(void *buf, size_t len, unsigned int flags)
     if (kernel_piece != 0 && len > kernel_piece)
         len = kernel_piece;
     for (size_t i = 0; i < len; i++)
-        to[i] = kernel_stuck ? 9 : (uint8_t)(kernel_counter >> (8 * (i % 8)));
+        to[i] = (uint8_t)(kernel_stuck ? 9 : kernel_counter >> (8 * (i % 8)));
     kernel_counter++;
     return (ssize_t)len;
 }
