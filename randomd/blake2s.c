@@ -2,6 +2,7 @@
 /* BLAKE2s, RFC 7693: sequential, with or without a key, no salt. */
 #include <xids/rng.h>
 
+#include "randomd/burn.h"
 #include "randomd/bytes.h"
 
 #define BLOCK 64u
@@ -35,7 +36,7 @@ static inline void mix(uint32_t v[16], unsigned int a, unsigned int b, unsigned 
     v[b] = rotate_right(v[b] ^ v[c], 7);
 }
 
-static void compress(struct xids_blake2s *b, const uint8_t block[BLOCK], bool last)
+NEVER_INLINE static void compress(struct xids_blake2s *b, const uint8_t block[BLOCK], bool last)
 {
     uint32_t m[16], v[16];
     for (unsigned int i = 0; i < 16; i++)
@@ -64,6 +65,9 @@ static void compress(struct xids_blake2s *b, const uint8_t block[BLOCK], bool la
     xids_wipe(m, sizeof(m));
     xids_wipe(v, sizeof(v));
 }
+
+/* More than it takes, below the calls of it. */
+DEFINE_BURN(burn, 768)
 
 int xids_blake2s_init(struct xids_blake2s *b, size_t out_len, const uint8_t *key, size_t key_len)
 {
@@ -109,4 +113,5 @@ void xids_blake2s_final(struct xids_blake2s *b, uint8_t *out)
     __builtin_memcpy(out, hash, b->out_len);
     xids_wipe(hash, sizeof(hash));
     xids_wipe(b, sizeof(*b));
+    burn();
 }

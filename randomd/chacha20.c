@@ -5,6 +5,7 @@
  */
 #include <xids/rng.h>
 
+#include "randomd/burn.h"
 #include "randomd/bytes.h"
 #include "randomd/chacha20_wide.h"
 
@@ -37,7 +38,7 @@ typedef uint32_t lanes __attribute__((vector_size(16)));
         QUARTER(x, 3, 4, 9, 14);   \
     }
 
-static void one_block(uint8_t *out, const uint32_t state[16])
+NEVER_INLINE static void one_block(uint8_t *out, const uint32_t state[16])
 {
     uint32_t x[16];
     __builtin_memcpy(x, state, sizeof(x));
@@ -47,7 +48,7 @@ static void one_block(uint8_t *out, const uint32_t state[16])
     xids_wipe(x, sizeof(x));
 }
 
-static void four_blocks(uint8_t *out, const uint32_t state[16])
+NEVER_INLINE static void four_blocks(uint8_t *out, const uint32_t state[16])
 {
     const lanes steps = {0, 1, 2, 3};
     lanes x[16], start[16];
@@ -64,6 +65,9 @@ static void four_blocks(uint8_t *out, const uint32_t state[16])
     xids_wipe(x, sizeof(x));
     xids_wipe(start, sizeof(start));
 }
+
+/* More than either of these takes. */
+DEFINE_BURN(burn, 1280)
 
 void xids_chacha20_stream(uint8_t *out, size_t len, const uint8_t key[XIDS_CHACHA20_KEY],
                           const uint8_t nonce[XIDS_CHACHA20_NONCE], uint32_t counter)
@@ -96,4 +100,5 @@ void xids_chacha20_stream(uint8_t *out, size_t len, const uint8_t key[XIDS_CHACH
         xids_wipe(last, sizeof(last));
     }
     xids_wipe(state, sizeof(state));
+    burn();
 }
