@@ -102,6 +102,9 @@ static void compare(struct daemon *d)
         if (listed(d, (domid_t)domid) && d->by_domid[domid] == NULL)
             guest_found(d, (domid_t)domid);
     for (struct guest *g = known; g != NULL; g = g->next) {
+        /* The store is still told to forget it, and there is another of its number already. */
+        if (g->gone)
+            g->again = listed(d, g->domid);
         if (g->gone || g->fresh)
             continue;
         if (!listed(d, g->domid))

@@ -217,6 +217,32 @@ START_TEST(nothing_of_the_first_guest_reaches_the_second)
 }
 END_TEST
 
+/* The second one comes while the store is still at removing what there was of the first. */
+START_TEST(a_number_used_again_at_once_is_served)
+{
+    const struct xids_test_store_fault fault = {
+        .type = XS_RM, .path = "/local/domain/5/device/randomd", .action = XIDS_TEST_STORE_DELAY};
+    guest_make(&m, 5, "/vm/one");
+    begin();
+    int number = xids_test_store_fault(m.s, &fault);
+    guest_destroy(&m, 5);
+    for (int i = 0; i < 100 && !d.by_domid[5]->gone; i++) {
+        (void)store_turn(&d);
+        ck_assert_int_ge(xids_test_store_settle(m.s), 0);
+    }
+    ck_assert_int_eq(xids_test_store_fault_hits(m.s, number), 1);
+    ck_assert(d.by_domid[5]->gone);
+    guest_make(&m, 5, "/vm/two");
+    ck_assert_int_eq(xids_test_store_let_go(m.s), 0);
+    ck_assert(daemon_settle(&d, &m));
+    ck_assert_ptr_nonnull(d.by_domid[5]);
+    ck_assert(shown(5));
+    ck_assert_uint_eq(d.by_domid[5]->channels, 1);
+    ck_assert_uint_eq(d.count.offers, 2);
+    finish();
+}
+END_TEST
+
 START_TEST(a_guest_whose_home_is_gone_is_gone)
 {
     guest_make(&m, 5, "/vm/five");
@@ -426,6 +452,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, who_breaks_channels_has_no_more_at_some_time);
     tcase_add_test(t, who_says_goodbye_and_stays_loses_the_page);
     tcase_add_loop_test(t, nothing_of_the_first_guest_reaches_the_second, 0, 3);
+    tcase_add_test(t, a_number_used_again_at_once_is_served);
     tcase_add_test(t, a_guest_whose_home_is_gone_is_gone);
     tcase_add_test(t, a_burst_is_one_scan_and_few_requests);
     tcase_add_test(t, after_a_kill_a_guest_costs_seven_requests);
