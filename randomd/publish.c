@@ -293,10 +293,14 @@ static int say_all(struct guest *g, unsigned int n)
         return write_number(g, path, n == 3 ? xids_vchan_ring_ref(g->ch) : XIDS_RANDOMD_VERSION);
     }
     n -= g->made_device ? 5 : 3;
-    home_path(path, g, n < 2 ? "/device" : n < 4 ? "/device/randomd" : "/device/randomd/0/backend-id");
+    home_path(path, g, n < 2 ? "/device" : n < 4 ? "/device/randomd" : "/device/randomd/0");
     if (n < 4)
         return n % 2 == 0 ? make(g, path) : set_perms(g, path, us, true);
-    return n == 4 ? write_number(g, path, us) : NO_MORE;
+    /* A guest that may write there could have made the pointer before us, and would own it. */
+    if (n == 4)
+        return rm(g, path);
+    home_path(path, g, "/device/randomd/0/backend-id");
+    return n == 5 ? write_number(g, path, us) : NO_MORE;
 }
 
 static int say_prepare(struct guest *g, unsigned int n)

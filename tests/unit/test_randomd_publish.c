@@ -114,6 +114,28 @@ START_TEST(the_guest_follows_its_pointer_and_cannot_change_it)
 }
 END_TEST
 
+/* Where a toolstack leaves a guest its home, it can be there first. */
+START_TEST(a_pointer_that_the_guest_made_is_ours_afterwards)
+{
+    static const char *const homes[] = {"/local/domain/5/device = \"\" (n5)\n",
+                                        "/local/domain/5/device = \"\" (n5)\n"
+                                        "/local/domain/5/device/randomd = \"\" (n5)\n"
+                                        "/local/domain/5/device/randomd/0 = \"\" (n5)\n"
+                                        "/local/domain/5/device/randomd/0/backend = \"" BACKEND "\" (n5)\n"
+                                        "/local/domain/5/device/randomd/0/backend-id = \"0\" (n5)\n"};
+    ck_assert_int_eq(xids_test_store_load(m.s, NULL, homes[_i]), 0);
+    ck_assert(daemon_settle(&d, &m));
+    struct xids_xs *xs = open_as(m.s, 5);
+    ck_assert(has(xs, "device/randomd/0/backend", BACKEND));
+    ck_assert_int_eq(xids_xs_write(xs, 0, "device/randomd/0/backend", "/x", 2), -XEN_EACCES);
+    ck_assert_int_eq(xids_xs_write(xs, 0, "device/randomd/0/backend-id", "1", 1), -XEN_EACCES);
+    ck_assert_int_eq(xids_xs_rm(xs, 0, "device/randomd/0"), -XEN_EACCES);
+    xids_xs_close(xs);
+    daemon_end(&d);
+    machine_end(&m);
+}
+END_TEST
+
 /* The number of requests until the channel is there, and until it is gone again. */
 static uint32_t requests_of_publishing(bool to_the_end)
 {
@@ -294,6 +316,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, the_guest_never_sees_half_a_channel);
     tcase_add_test(t, a_replaced_channel_takes_the_port_back_first);
     tcase_add_test(t, the_guest_follows_its_pointer_and_cannot_change_it);
+    tcase_add_loop_test(t, a_pointer_that_the_guest_made_is_ours_afterwards, 0, 2);
     tcase_add_test(t, whichever_request_is_refused_it_is_made_again);
     tcase_add_test(t, what_the_store_refuses_for_good_leaves_nothing);
     tcase_add_test(t, a_store_that_goes_away_at_any_request_is_told_again);
