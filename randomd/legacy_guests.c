@@ -101,8 +101,9 @@ static void serve(struct legacy_guest *g)
         rc = p->ops->evtchn_notify(p->ctx, g->port);
     if (rc < 0) {
         g->of->count.violations += rc == -XEN_EBADMSG;
-        log_guest(SAY_WARN, "domain %u: its console: %s", g->domid,
-                  rc == -XEN_EBADMSG ? "impossible indices" : strerror(-rc));
+        if (log_allows(g->domid))
+            log_guest(SAY_WARN, "domain %u: its console: %s", g->domid,
+                      rc == -XEN_EBADMSG ? "impossible indices" : strerror(-rc));
         disconnect(g, false);
     }
 }
@@ -183,7 +184,8 @@ static void connect_guest(struct legacy_guest *g)
     int rc = g->peer_port == 0 ? -XEN_EINVAL : attach(g);
     if (rc < 0) {
         g->of->count.failures++;
-        log_guest(SAY_WARN, "domain %u: its console cannot be connected: %s", g->domid, strerror(-rc));
+        if (log_allows(g->domid))
+            log_guest(SAY_WARN, "domain %u: its console cannot be connected: %s", g->domid, strerror(-rc));
         return;
     }
     g->want_state = 4;

@@ -196,6 +196,18 @@ nonsense() {
     one 3
 }
 
+# However often a guest fails, a few lines of log in ten seconds are all that it gets.
+few_lines() {
+    local f=/local/domain/2/device/console/5 i before lines began=$SECONDS
+    before=$(field failures)
+    for i in {1..12}; do
+        in_domain 2 "$tools/xenstore-write" "$f/port" "" "$f/state" 4 || return 1
+        eventually prints $((before + i)) field failures || return 1
+    done
+    lines=$(grep -c 'domain 2: its console cannot be connected' "$sim_work/randomd.log")
+    [ "$lines" -gt 0 ] && [ "$lines" -le $((4 + 4 * ((SECONDS - began + 10) / 10))) ]
+}
+
 # And what is left of a domain that has gone meanwhile.
 half() {
     killed || return 1
@@ -267,6 +279,7 @@ legacy_cases() {
     tap_ok "$kind: a killed client is succeeded by another" eval 'ends_client 1 && one 1'
     tap_ok "$kind: impossible indices end one connection and no other" breaks
     tap_ok "$kind: nodes that make no sense do no harm" nonsense
+    tap_ok "$kind: and cost few lines of log" few_lines
     tap_ok "$kind: half a device is made anew" half
     tap_ok "$kind: a device that vanished is given up" vanished
     tap_ok "$kind: a domain's number, used again, is another guest" destroyed
