@@ -128,6 +128,11 @@ static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
 {
     struct xids_vchan *ch = channel_of(g);
     int rc = xids_randomd_session_offer(g->session, ch, d->platform, g->domid, now);
+    if (rc == -XEN_EBADMSG) {
+        /* It has guessed the reference, and was in the page before we had filled it: it may stay there. */
+        g->pages++;
+        d->count.pages_lost++;
+    }
     if (rc < 0)
         return rc;
     if (xids_vchan_port(ch) >= MAX_PORTS) {

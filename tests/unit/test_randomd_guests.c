@@ -160,6 +160,46 @@ START_TEST(who_breaks_channels_has_no_more_at_some_time)
 }
 END_TEST
 
+static const struct xids_platform_ops *real_ops;
+
+/* The guest has guessed the reference, and sets an index before the page is filled. */
+static int share_and_spoil(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, unsigned int count,
+                           unsigned int flags, const struct xids_unmap_notify *notify)
+{
+    int rc = real_ops->share(ctx, pages, refs, domid, count, flags, notify);
+    if (rc == 0)
+        memset((uint8_t *)*pages + VCHAN_AT_RIGHT, 0x55, 4);
+    return rc;
+}
+
+/* What it may keep mapped then counts, too. */
+START_TEST(who_spoils_pages_in_the_making_has_no_more_at_some_time)
+{
+    begin();
+    real_ops = d.platform->ops;
+    struct xids_platform_ops ops = *real_ops;
+    struct xids_platform spy = *d.platform;
+    ops.share = share_and_spoil;
+    spy.ops = &ops;
+    d.platform = &spy;
+    guest_make(&m, 5, "/vm/five");
+    ck_assert(daemon_settle(&d, &m));
+    for (unsigned int i = 0; i < PAGES_MAX + 2; i++) {
+        daemon_later(REOFFER_MAX_MS + 1);
+        ck_assert(daemon_settle(&d, &m));
+    }
+    ck_assert_uint_eq(d.count.offer_failures, PAGES_MAX);
+    ck_assert_uint_eq(d.count.pages_lost, PAGES_MAX);
+    ck_assert_uint_eq(d.count.exhausted, 1);
+    ck_assert(!shown(5));
+    d.platform = m.platforms[0];
+    guest_make(&m, 6, "/vm/six");
+    ck_assert(daemon_settle(&d, &m));
+    ck_assert(shown(6));
+    finish();
+}
+END_TEST
+
 /* A BYE, and then it does not close: it has a second, then the page is given up. */
 START_TEST(who_says_goodbye_and_stays_loses_the_page)
 {
@@ -450,6 +490,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_was_not_read_is_for_nobody_else);
     tcase_add_test(t, who_closes_again_and_again_waits);
     tcase_add_test(t, who_breaks_channels_has_no_more_at_some_time);
+    tcase_add_test(t, who_spoils_pages_in_the_making_has_no_more_at_some_time);
     tcase_add_test(t, who_says_goodbye_and_stays_loses_the_page);
     tcase_add_loop_test(t, nothing_of_the_first_guest_reaches_the_second, 0, 3);
     tcase_add_test(t, a_number_used_again_at_once_is_served);
