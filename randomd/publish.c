@@ -623,10 +623,11 @@ bool publish_turn(struct daemon *d)
 void publish_forget(struct guest *g)
 {
     struct guest **at = &g->d->talkers;
-    while (*at != NULL && *at != g)
-        at = &(*at)->next_queued;
-    if (*at == NULL)
+    /* When all go at once, the queue is as long as they are many. */
+    if (!g->queued)
         return;
+    while (*at != g)
+        at = &(*at)->next_queued;
     *at = g->next_queued;
     if (*at == NULL)
         g->d->talkers_end = at;
