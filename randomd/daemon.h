@@ -26,6 +26,7 @@
 #define REOFFER_MIN_MS 100u    /* then it waits, twice as long each time, */
 #define REOFFER_MAX_MS 30000u  /* up to this */
 #define REOFFER_CALM_MS 10000u /* a channel that lasted so long clears the count */
+#define WAIT_STEP_MS 10u       /* between two looks for guests that have waited long enough */
 #define LOG_BURST 20u          /* lines of log in a period, for what guests can cause */
 #define LOG_EACH 4u            /* of them a guest can cause by what it says */
 #define LOG_PERIOD_MS 10000u
@@ -279,7 +280,8 @@ struct daemon {
     struct xids_fair fair;
     struct pace pace;
     unsigned int probing;                 /* of the scan */
-    uint64_t due;                         /* when the first of the guests that wait for a time has its turn */
+    uint64_t due;                         /* when the first of the guests that wait for a time has its turn, */
+    uint64_t look_at;                     /* not before this */
     uint32_t serial;                      /* of guests: domain ids repeat */
     struct guest *talkers, **talkers_end; /* have something to say to the store */
     struct scan scan;

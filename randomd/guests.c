@@ -189,6 +189,8 @@ static int open_channel(struct daemon *d, struct guest *g, uint64_t now)
 static void wait_until(struct daemon *d, struct guest *g, uint64_t at)
 {
     g->reoffer_at = at;
+    if (at < d->look_at)
+        at = d->look_at;
     if (at < d->due)
         d->due = at;
 }
@@ -226,6 +228,9 @@ static void plan_reoffer(struct daemon *d, struct guest *g, uint64_t now)
         publish_queue(g);
     }
     g->since = now;
+    /* That happens a few times only. */
+    if (pause == 0)
+        d->look_at = 0;
     wait_until(d, g, now + pause);
 }
 
@@ -491,6 +496,8 @@ uint64_t guests_due(struct daemon *d)
     if (now < d->due || d->store_lost)
         return d->store_lost ? UINT64_MAX : d->due;
     d->due = UINT64_MAX;
+    /* Those who wait are looked for among all: many together, not each at a time of its own. */
+    d->look_at = now + WAIT_STEP_MS * MS;
     for (struct guest *g = d->guests; g != NULL; g = g->next) {
         if (!g->waiting && !g->retry)
             continue;

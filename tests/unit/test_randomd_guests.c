@@ -200,6 +200,34 @@ START_TEST(who_spoils_pages_in_the_making_has_no_more_at_some_time)
 }
 END_TEST
 
+/* Each look for them goes through all guests. */
+START_TEST(many_who_wait_are_looked_for_together)
+{
+    const unsigned int many = 20;
+    for (domid_t domid = 1; domid <= many; domid++)
+        guest_make(&m, domid, NULL);
+    begin();
+    for (domid_t domid = 1; domid <= many; domid++) {
+        for (unsigned int i = 0; i <= REOFFERS_FREE; i++) {
+            close_client(client_connect(&m, domid, 0, 0));
+            ck_assert(daemon_settle(&d, &m));
+        }
+        ck_assert_ptr_null(d.by_domid[domid]->ch);
+        daemon_later(1);
+    }
+    uint64_t offers = d.count.offers;
+    unsigned int looks = 0;
+    while (d.count.offers < offers + many) {
+        ck_assert_uint_ne(d.due, UINT64_MAX);
+        daemon_later((d.due - now_ns()) / 1000000u);
+        ck_assert(daemon_settle(&d, &m));
+        looks++;
+    }
+    ck_assert_uint_le(looks, many / WAIT_STEP_MS + 1);
+    finish();
+}
+END_TEST
+
 /* A BYE, and then it does not close: it has a second, then the page is given up. */
 START_TEST(who_says_goodbye_and_stays_loses_the_page)
 {
@@ -491,6 +519,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, who_closes_again_and_again_waits);
     tcase_add_test(t, who_breaks_channels_has_no_more_at_some_time);
     tcase_add_test(t, who_spoils_pages_in_the_making_has_no_more_at_some_time);
+    tcase_add_test(t, many_who_wait_are_looked_for_together);
     tcase_add_test(t, who_says_goodbye_and_stays_loses_the_page);
     tcase_add_loop_test(t, nothing_of_the_first_guest_reaches_the_second, 0, 3);
     tcase_add_test(t, a_number_used_again_at_once_is_served);
