@@ -291,6 +291,7 @@ struct daemon {
     domid_t domid;
     bool made_backend; /* /local/domain/S/backend was missing: it is ours to remove */
     bool made_home;    /* so was /local/domain/S */
+    bool turned_away;  /* a guest for which there was no room: it is to be found again */
     bool store_polled; /* store_poll is open */
     bool store_lost;   /* nothing is asked of the store until it has spoken again */
     bool store_spoke;
@@ -319,6 +320,8 @@ void guest_forgotten(struct daemon *d, struct guest *g);
 void guests_restore(struct daemon *d);
 /* Makes channels that had to wait. Returns when the next is due (ns), UINT64_MAX: none. */
 uint64_t guests_due(struct daemon *d);
+/* Fewer are served, or more may be: finds those that were turned away. */
+void guests_room(struct daemon *d);
 /* The kernel's generator has become ready. */
 void guests_ready(struct daemon *d);
 /*

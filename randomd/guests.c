@@ -340,11 +340,14 @@ void guest_found(struct daemon *d, domid_t domid)
 {
     if (d->guest_count >= d->config.max_guests) {
         log_guest(SAY_WARN, "domain %u: no more than %u guests are served", domid, d->config.max_guests);
+        d->turned_away = true;
         return;
     }
     struct guest *g = add_guest(d, domid);
-    if (g == NULL)
+    if (g == NULL) {
+        d->turned_away = true;
         return;
+    }
     g->fresh = true;
     ask_who(d, g);
 }
@@ -413,6 +416,13 @@ void guest_forgotten(struct daemon *d, struct guest *g)
     secret_put(g, guest_size());
     if (again)
         guest_found(d, domid);
+    guests_room(d);
+}
+
+void guests_room(struct daemon *d)
+{
+    if (d->turned_away && d->guest_count < d->config.max_guests)
+        scan_want(d, false);
 }
 
 static void guest_is_new(struct daemon *d, struct guest *g)

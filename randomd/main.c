@@ -100,6 +100,7 @@ int daemon_reload(struct daemon *d, unsigned int *changed, unsigned int *refused
     *changed = config_change(&d->config, &next, refused);
     log_set_level(d->config.log_level);
     serve_settings(d);
+    guests_room(d);
     log_line(SAY_INFO, "settings read again: %u changed", *changed);
     audit_line("reload", "changed=%u", *changed);
     return 0;

@@ -98,6 +98,7 @@ static void compare(struct daemon *d)
 {
     struct scan *s = &d->scan;
     struct guest *known = d->guests;
+    d->turned_away = false;
     for (uint32_t domid = 0; domid < DOMID_FIRST_RESERVED; domid++)
         if (listed(d, (domid_t)domid) && d->by_domid[domid] == NULL)
             guest_found(d, (domid_t)domid);

@@ -173,6 +173,28 @@ kill -HUP "$(daemon)"
 tap_ok "SIGHUP reads them again too" eventually log_has "settings read again: 2 changed"
 tap_ok "the daemon serves on" answers '{"domid":1,"state":"connected"' --status 1
 
+# ---- as many guests as there may be ----
+
+more_guests() {
+    printf '[randomd]\nlog-level = info\nmax-guests = %d\n' "$1" >"$sim_work/config"
+    answers '{"changed":1,"needs-restart":0}' --reload
+}
+turned_away() {
+    local domid=$1
+    "$sim" domain create --domid "$domid" --name "guest$domid" >/dev/null &&
+        eventually log_has "domain $domid: no more than" && refuses "no such guest" --status "$domid"
+}
+is_served() {
+    answers "{\"domid\":$1,\"state\":\"offered\"" --status "$1"
+}
+tap_ok "there can be no more guests than there are" more_guests "$guests"
+tap_ok "so that another one is turned away" turned_away 301
+"$sim" domain destroy "$guests"
+tap_ok "until one goes" eventually is_served 301
+tap_ok "one more is turned away" turned_away 302
+tap_ok "until there can be more" more_guests 1000
+tap_ok "without anything else that happens" eventually is_served 302
+
 tap_ok "an operand where there is none is wrong" wrong --reload 1
 tap_ok "so is none where there is one" wrong --restored
 tap_ok "so are two requests" wrong --reload --status
