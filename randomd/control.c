@@ -26,7 +26,7 @@ struct client {
     uv_write_t write;
     size_t have;
     unsigned int handles; /* still to be closed */
-    int left;             /* of the request: 1 more turns, 0 none */
+    int left;             /* of the request: more turns, or 0 */
     char line[CONTROL_LINE];
     struct request request;
 };
@@ -66,15 +66,28 @@ static void on_written(uv_write_t *w, int rc)
         hang_up(c);
 }
 
+/* Its turns go on. */
+static void waited(uv_timer_t *t)
+{
+    struct client *c = t->data;
+    if (uv_idle_start(&c->turns, on_turn) < 0)
+        hang_up(c);
+}
+
 /* Until there is something to send, or the request is done with. */
 static void on_turn(uv_idle_t *h)
 {
     struct client *c = h->data;
     c->left = c->request.turn(&c->request);
     turn_end(c->request.d);
-    if (c->left > 0 && c->request.len == 0)
+    if (c->left == 1 && c->request.len == 0)
         return;
     uv_idle_stop(h);
+    if (c->left == REQUEST_WAITS && c->request.len == 0) {
+        if (uv_timer_start(&c->patience, waited, WAIT_MS, 0) < 0)
+            hang_up(c);
+        return;
+    }
     uv_buf_t out = uv_buf_init(c->request.out, (unsigned int)c->request.len);
     c->write.data = c;
     if (uv_timer_start(&c->patience, out_of_patience, CONTROL_IDLE_MS, 0) < 0 ||

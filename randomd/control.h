@@ -8,16 +8,22 @@
 #define ANSWER_PIECE 16384u /* bytes of an answer made in one turn */
 #define GUEST_TEXT 1024u    /* no guest's description is longer */
 #define RESEEDS_AT_ONCE 64u /* guests in one turn */
+#define WAIT_MS 10u         /* between turns of a request that waits for others */
+#define WAITS_MS 3000u      /* and altogether */
 
 /*
  * A request under way. turn appends to out, at most ANSWER_PIECE bytes, and does a bounded part of the work; it returns
- * 1 when there is more to do, else 0. What it has put out is sent before it is called again.
+ * 1 when there is more to do, REQUEST_WAITS when others have to do something first, else 0. What it has put out is sent
+ * before it is called again.
  */
+#define REQUEST_WAITS 2
+
 struct request {
     struct daemon *d;
     int (*turn)(struct request *r);
     unsigned int next; /* the domid to go on with */
     unsigned int done, failed;
+    uint64_t waits_since; /* 0: it does not */
     bool begun, all;
     enum log_level level;
     size_t len;

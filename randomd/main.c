@@ -60,7 +60,8 @@ static void on_timer(uv_timer_t *h)
 static void timer_rearm(struct daemon *d, uint64_t due)
 {
     uint64_t now = now_ns();
-    uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due == 0 ? 0 : due <= now ? 1 : (due - now) / MS + 1;
+    /* Never 0: a timer that is due at once keeps libuv in its timers, and from all else, as long as that goes on. */
+    uint64_t ms = due == UINT64_MAX ? UINT64_MAX : due <= now ? 1 : (due - now) / MS + 1;
     if (!d->was_ready && ms > NOT_READY_POLL_MS)
         ms = NOT_READY_POLL_MS;
     if (ms == UINT64_MAX)
@@ -84,8 +85,9 @@ void turn_end(struct daemon *d)
     /* What the store has told can have made guests wait. */
     due = d->due < due ? d->due : due;
     due = held < due ? held : due;
-    timer_rearm(d, store_due < due ? store_due : due);
-    if (serve_waiting(d))
+    due = store_due < due ? store_due : due;
+    timer_rearm(d, due);
+    if (due == 0 || serve_waiting(d))
         loop_again(d);
 }
 

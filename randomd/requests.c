@@ -74,8 +74,13 @@ static int restored_turn(struct request *r)
     /* A guest without a channel has no session to be renewed. Who asks may let the guest run when he has the answer. */
     if (rc == -XEN_ENOENT && r->d->by_domid[domid] != NULL)
         rc = 0;
-    if (rc == 0 && reseed_wanted(r->d, domid))
-        return 1;
+    if (rc == 0 && reseed_wanted(r->d, domid)) {
+        uint64_t now = now_ns();
+        r->waits_since = r->waits_since == 0 ? now : r->waits_since;
+        if (now - r->waits_since < WAITS_MS * 1000000ull)
+            return REQUEST_WAITS;
+        rc = r->d->was_ready ? -XEN_ETIMEDOUT : -XEN_EAGAIN; /* it is done when it can be */
+    }
     if (rc < 0)
         request_print(r, "{\"error\":\"domain %u: %s\"}\n", r->next, strerror(-rc));
     else

@@ -233,6 +233,7 @@ int store_begin(struct daemon *d)
         log_line(SAY_ERROR, "xenstore does not do what a daemon's domain may ask: %s", strerror(-rc));
     xids_xs_client_timeout(c, STORE_TIMEOUT_MS * MS);
     xids_xs_client_tick(c, now_ns());
+    d->store_retry_at = now_ns();
     scan_reset(d);
     return rc < 0 ? rc : 0;
 }

@@ -195,6 +195,19 @@ tap_ok "one more is turned away" turned_away 302
 tap_ok "until there can be more" more_guests 1000
 tap_ok "without anything else that happens" eventually is_served 302
 
+# ---- who does not answer ----
+
+kill -STOP "$(machine_pids xids-xenstored)"
+tap_ok "that a guest was restored is not answered for ever when xenstored does not tell of its page" \
+    refuses "domain 1: " --restored 1
+tap_ok "other requests are answered meanwhile" answers '"domid":1' --status 1
+kill -CONT "$(machine_pids xids-xenstored)"
+back_again() {
+    answers '"store":true' --summary
+}
+tap_ok "xenstored is back" eventually back_again
+tap_ok "and a restored guest is heard of again" answers '{"restored":1}' --restored 1
+
 tap_ok "an operand where there is none is wrong" wrong --reload 1
 tap_ok "so is none where there is one" wrong --restored
 tap_ok "so are two requests" wrong --reload --status
