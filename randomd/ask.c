@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,14 +19,25 @@ int control_connect(const char *path)
     if (strlen(path) >= sizeof(at.sun_path))
         return -ENAMETOOLONG;
     memcpy(at.sun_path, path, strlen(path) + 1);
+    const struct timeval most = {.tv_sec = ASK_SECONDS};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most)) == 0 &&
+        connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
         return fd;
     int rc = -errno;
     close(fd);
     return rc;
+}
+
+static void complain(int error)
+{
+    fprintf(stderr, "xids-randomd: %s\n",
+            error == 0        ? "the daemon hung up: it is stopping, or too many ask"
+            : error == EAGAIN ? "the daemon runs, but does not answer"
+                              : strerror(error));
 }
 
 /* Takes the answer and prints it: a refusal goes to standard error. */
@@ -49,15 +61,22 @@ static int take(int fd)
         if (have > 0)
             last = buf[have - 1];
         have = 0;
-        if (n <= 0)
-            /* An answer that was cut off has no line end. */
-            return n == 0 && last == '\n' && to == stdout && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        if (n > 0)
+            continue;
+        if (n < 0 || last != '\n')
+            complain(n < 0 ? errno : 0);
+        /* An answer that was cut off has no line end. */
+        return n == 0 && last == '\n' && to == stdout && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
 }
 
 int control_ask(const char *path, const char *request, const char *operand)
 {
     int fd = control_connect(path);
+    if (fd == -EAGAIN) {
+        complain(EAGAIN);
+        return EXIT_FAILURE;
+    }
     if (fd < 0) {
         fprintf(stderr, "xids-randomd: %s: %s\n", path, strerror(-fd));
         return EXIT_FAILURE;

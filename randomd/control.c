@@ -151,9 +151,10 @@ int control_start(struct daemon *d)
 {
     const char *path = d->config.control;
     int fd = control_connect(path);
-    if (fd >= 0) {
-        close(fd);
-        log_line(SAY_ERROR, "another xids-randomd answers at %s", path);
+    if (fd >= 0 || fd == -EAGAIN) {
+        if (fd >= 0)
+            close(fd);
+        log_line(SAY_ERROR, "another xids-randomd %s at %s", fd >= 0 ? "answers" : "hangs", path);
         return -XEN_EBUSY;
     }
     struct stat there;

@@ -10,6 +10,7 @@
 #define RESEEDS_AT_ONCE 64u /* guests in one turn */
 #define WAIT_MS 10u         /* between turns of a request that waits for others */
 #define WAITS_MS 3000u      /* and altogether */
+#define ASK_SECONDS 10      /* who asks waits no longer for a piece of the answer */
 
 /*
  * A request under way. turn appends to out, at most ANSWER_PIECE bytes, and does a bounded part of the work; it returns
@@ -43,7 +44,7 @@ int status_one_turn(struct request *r); /* the guest next */
 
 /* ---- ask.c ---- */
 
-/* A descriptor or a negative errno. */
+/* A descriptor or a negative errno; -EAGAIN: there is a daemon, but for ASK_SECONDS it has not got round to us. */
 int control_connect(const char *path);
 
 #endif

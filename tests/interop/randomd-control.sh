@@ -207,6 +207,10 @@ back_again() {
 }
 tap_ok "xenstored is back" eventually back_again
 tap_ok "and a restored guest is heard of again" answers '{"restored":1}' --restored 1
+kill -STOP "$(daemon)"
+tap_ok "who asks a daemon that hangs is told so" refuses "does not answer" --summary
+kill -CONT "$(daemon)"
+tap_ok "when it goes on it answers" answers '"guest-count":' --summary
 
 tap_ok "an operand where there is none is wrong" wrong --reload 1
 tap_ok "so is none where there is one" wrong --restored
