@@ -123,13 +123,18 @@ static int begin_session(struct daemon *d, struct guest *g, uint64_t now)
                                      now);
 }
 
+/* It has guessed the reference, and was in the page before we had filled it: it may stay there. */
+static bool spoiled(int rc)
+{
+    return rc == -XEN_EBADMSG || rc == -XEN_ENOTCONN || rc == -XEN_EAGAIN;
+}
+
 /* Makes a channel of a page of its own. */
 static int new_channel(struct daemon *d, struct guest *g, uint64_t now)
 {
     struct xids_vchan *ch = channel_of(g);
     int rc = xids_randomd_session_offer(g->session, ch, d->platform, g->domid, now);
-    if (rc == -XEN_EBADMSG) {
-        /* It has guessed the reference, and was in the page before we had filled it: it may stay there. */
+    if (spoiled(rc)) {
         g->pages++;
         d->count.pages_lost++;
     }
@@ -292,7 +297,8 @@ static void offer(struct daemon *d, struct guest *g, uint64_t now)
         return;
     }
     d->count.offer_failures++;
-    log_guest(SAY_WARN, "domain %u: no channel: %s", g->domid, strerror(-rc));
+    if (log_allows(g->domid))
+        log_guest(SAY_WARN, "domain %u: no channel: %s", g->domid, strerror(-rc));
     audit_guest(g, "refused", audit_why(rc));
     g->since = now;
     if (g->reoffers < REOFFERS_FREE)

@@ -162,13 +162,19 @@ END_TEST
 
 static const struct xids_platform_ops *real_ops;
 
+/* An index that cannot be; and one that leaves no room for a seed. */
+static const struct spoil {
+    size_t at;
+    uint32_t value;
+} spoils[] = {{VCHAN_AT_RIGHT, 0x55555555u}, {VCHAN_AT_RIGHT + 4, 2047}}, *spoil;
+
 /* The guest has guessed the reference, and sets an index before the page is filled. */
 static int share_and_spoil(void *ctx, void **pages, grant_ref_t *refs, domid_t domid, unsigned int count,
                            unsigned int flags, const struct xids_unmap_notify *notify)
 {
     int rc = real_ops->share(ctx, pages, refs, domid, count, flags, notify);
     if (rc == 0)
-        memset((uint8_t *)*pages + VCHAN_AT_RIGHT, 0x55, 4);
+        memcpy((uint8_t *)*pages + spoil->at, &spoil->value, sizeof(spoil->value));
     return rc;
 }
 
@@ -176,6 +182,7 @@ static int share_and_spoil(void *ctx, void **pages, grant_ref_t *refs, domid_t d
 START_TEST(who_spoils_pages_in_the_making_has_no_more_at_some_time)
 {
     begin();
+    spoil = &spoils[_i];
     real_ops = d.platform->ops;
     struct xids_platform_ops ops = *real_ops;
     struct xids_platform spy = *d.platform;
@@ -518,7 +525,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, what_was_not_read_is_for_nobody_else);
     tcase_add_test(t, who_closes_again_and_again_waits);
     tcase_add_test(t, who_breaks_channels_has_no_more_at_some_time);
-    tcase_add_test(t, who_spoils_pages_in_the_making_has_no_more_at_some_time);
+    tcase_add_loop_test(t, who_spoils_pages_in_the_making_has_no_more_at_some_time, 0, 2);
     tcase_add_test(t, many_who_wait_are_looked_for_together);
     tcase_add_test(t, who_says_goodbye_and_stays_loses_the_page);
     tcase_add_loop_test(t, nothing_of_the_first_guest_reaches_the_second, 0, 3);
