@@ -10,6 +10,13 @@
 #define MS 1000000ull
 #define SEED_AT 32u /* in a SEED message */
 
+/* How often a server may begin anew: so many times at once, and then one in each such time (ns). */
+#define EPOCHS_AT_ONCE 32u
+#define EPOCH_EVERY (50u * MS)
+
+/* No advice makes us ask for seed bytes more often. */
+#define RESEED_MIN_MS 1000u
+
 enum kind {
     FOR_HELLO,
     FOR_SEED,
@@ -34,6 +41,7 @@ struct xids_randomd_client {
     uint64_t epoch;
     uint64_t seed_at;  /* when to ask for fresh seed bytes, UINT64_MAX: not by time */
     uint64_t retry_at; /* no GET before this */
+    uint64_t epochs;   /* when the server's EPOCHs until now would have come, had they come evenly */
     uint64_t hellos;
     uint32_t next_id;
     uint32_t get_max;
@@ -317,6 +325,8 @@ static int welcome(struct xids_randomd_client *c, const struct randomd_header *h
     c->epoch = h->epoch;
     c->get_max = get_max < XIDS_RANDOMD_CHUNK ? get_max : XIDS_RANDOMD_CHUNK;
     c->reseed_ms = get32(p + 28);
+    if (c->reseed_ms != 0 && c->reseed_ms < RESEED_MIN_MS)
+        c->reseed_ms = RESEED_MIN_MS;
     c->welcomed = true;
     c->retry_at = now;
     return 0;
@@ -363,6 +373,18 @@ static int refused(struct xids_randomd_client *c, const struct randomd_header *h
     return 0;
 }
 
+/*
+ * Whoever says again and again that all is new keeps the grade at NONE, has the other servers asked until they refuse,
+ * and leaves no time for anything else. It holds over channels: to come again is cheap, too.
+ */
+static bool too_many_epochs(struct xids_randomd_client *c, uint64_t now)
+{
+    if (c->epochs < now)
+        c->epochs = now;
+    c->epochs += EPOCH_EVERY;
+    return c->epochs - now > EPOCHS_AT_ONCE * EPOCH_EVERY;
+}
+
 static int new_epoch(struct xids_randomd_client *c, const struct randomd_header *h, uint64_t now)
 {
     uint8_t grade = c->part[16], reason = c->part[17];
@@ -377,7 +399,8 @@ static int new_epoch(struct xids_randomd_client *c, const struct randomd_header 
     }
     discard_seeds(c);
     c->retry_at = now;
-    return 0;
+    /* That it may be true counts all the same. */
+    return too_many_epochs(c, now) ? -XEN_EBADMSG : 0;
 }
 
 static int farewell(struct xids_randomd_client *c, const struct randomd_header *h)

@@ -459,6 +459,66 @@ START_TEST(a_seeded_client_stays_seeded_when_its_server_goes_mad)
 }
 END_TEST
 
+static int begin_anew(struct fixture *f, uint64_t epoch)
+{
+    uint8_t m[EPOCH_LEN];
+    return step(f, m, make_epoch(m, epoch, XIDS_RANDOMD_REASON_RESTORED));
+}
+
+START_TEST(a_server_that_begins_anew_without_end_is_left)
+{
+    struct fixture f;
+    uint8_t m[WELCOME_LEN];
+    unsigned int i = 0;
+    int rc = 0;
+    begin(&f);
+    open_up(&f);
+    for (; i < 1000 && rc == 0; i++)
+        rc = begin_anew(&f, EPOCH + 1 + i);
+    ck_assert_int_eq(rc, -XEN_EBADMSG);
+    ck_assert_uint_gt(i, 16);
+    ck_assert_uint_lt(i, 100);
+    /* It may have been true. */
+    ck_assert_int_eq(xids_randomd_client_grade(f.c), XIDS_RANDOMD_GRADE_NONE);
+    ck_assert_uint_eq(xids_entropy_doubts(xids_randomd_client_entropy(f.c)), i);
+    /* Another channel at once does not give it as much again. */
+    xids_randomd_client_disconnected(f.c);
+    xids_randomd_client_connected(f.c, f.now);
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    ck_assert_int_eq(step(&f, m, make_welcome(m, get32(f.out + 4), EPOCH)), 0);
+    ck_assert_int_eq(begin_anew(&f, EPOCH + 1), -XEN_EBADMSG);
+    end(&f);
+}
+END_TEST
+
+START_TEST(a_server_may_begin_anew_ten_times_a_second)
+{
+    struct fixture f;
+    begin(&f);
+    open_up(&f);
+    for (unsigned int i = 0; i < 1000; i++) {
+        ck_assert_int_eq(begin_anew(&f, EPOCH + 1 + i), 0);
+        f.now += 100 * MS;
+    }
+    end(&f);
+}
+END_TEST
+
+START_TEST(advice_to_ask_all_the_time_is_not_taken)
+{
+    struct fixture f;
+    uint8_t m[WELCOME_LEN + 64];
+    begin(&f);
+    greet(&f);
+    size_t len = make_welcome(m, 0, EPOCH);
+    put32(m + 28, 1);
+    len += make_data(m + len, 1, EPOCH, 48, 0x33);
+    ck_assert_int_eq(step(&f, m, len), 0);
+    ck_assert_uint_eq(xids_randomd_client_deadline(f.c), f.now + S);
+    end(&f);
+}
+END_TEST
+
 START_TEST(random_bytes_stay_within_the_buffers)
 {
     srand(2);
@@ -520,6 +580,9 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_refused_version_is_told_as_such);
     tcase_add_test(t, a_greeting_refused_for_now_ends_the_channel_with_a_time_to_come_back);
     tcase_add_test(t, a_seeded_client_stays_seeded_when_its_server_goes_mad);
+    tcase_add_test(t, a_server_that_begins_anew_without_end_is_left);
+    tcase_add_test(t, a_server_may_begin_anew_ten_times_a_second);
+    tcase_add_test(t, advice_to_ask_all_the_time_is_not_taken);
     tcase_add_test(t, random_bytes_stay_within_the_buffers);
     suite_add_tcase(s, t);
     return s;
