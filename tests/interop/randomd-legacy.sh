@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # The console protocol of old (docs/spec/randomd-legacy.md): xids-randomd on a simulated machine, over each xenstored there is,
-# and a client written from that page alone.
+# and a client written from that page alone, on Xen's own libraries.
 set -u
 # shellcheck source-path=SCRIPTDIR source=../tap.sh
 . "$XIDS_SRCDIR/tests/tap.sh"
@@ -10,7 +10,7 @@ set -u
 sim_need_debian
 
 randomd=$XIDS_BUILDDIR/xids-randomd
-client=$XIDS_BUILDDIR/tests/interop/legacy_client
+client=$XIDS_BUILDDIR/tests/interop/legacy_reader
 backend=/local/domain/0/backend/xentropyd
 
 start_randomd() {
@@ -101,8 +101,9 @@ behind_another() {
     eventually exists "$backend/2/5/state" && nodes_are 2 5 4
 }
 
+# A client in the middle of its stream is told.
 leaves_nothing() {
-    stopped && gone_from_store "$backend" && gone_from_store /local/domain/1/device/console
+    stopped && asked 2 200 "legacy_reader: the server has gone" 1 && gone_from_store "$backend" && gone_from_store /local/domain/1/device/console
 }
 
 # ---- clients ----
@@ -134,6 +135,14 @@ long_stream() {
     # No eight bytes come twice.
     sed -n 's/^stream //p' <<<"$out" | fold -w 16 | sort | uniq -d | grep . && return 1
     [ "$(sed -n 's/^stream //p' <<<"$out" | tr -d '\n' | wc -c)" -eq 1024 ]
+}
+
+# A client that is there first.
+waits_for_server() {
+    local pid
+    one 3 &
+    pid=$!
+    start_randomd on && wait "$pid"
 }
 
 # A client that stays, and does what it reads from a pipe: stay N.
@@ -171,6 +180,11 @@ goes_on() {
     killed && start_randomd on && asked 1 200 stream 2 && no_repeat_in 1 && [ "$(grep -c response "$sim_work/stay.1")" -eq 1 ] &&
         [ "$(field adopted)" -ge 1 ] && eventually prints 4 reads "$backend/1/1/state" &&
         [ "$(in_domain 0 "$tools/xenstore-list" /local/domain/1/device/console)" = 1 ]
+}
+
+# Without an end, as drivers do when the domain goes on after a suspend that was cancelled, or a checkpoint.
+resumes() {
+    asked 1 resume response 3 && asked 1 100 stream 4 && no_repeat_in 1 && prints 4 reads "$backend/1/1/state"
 }
 
 ends_client() {
@@ -260,7 +274,7 @@ legacy_cases() {
     tree >"$sim_work/tree"
     before=$(usage)
     tap_ok "$kind: without the setting there is no device" off
-    tap_ok "$kind: the daemon starts" start_randomd on
+    tap_ok "$kind: the daemon starts, and serves a client that waited for it" waits_for_server
     tap_ok "$kind: a guest gets a device" eventually exists "$backend/1/1/state"
     tap_ok "$kind: with the nodes that the protocol says" nodes_are 1 1 -
     tap_ok "$kind: behind the consoles that were there" behind_another
@@ -276,6 +290,7 @@ legacy_cases() {
     tap_ok "$kind: clients stay" eval 'stay 1 && stay 2'
     tap_ok "$kind: kill -9 and restart: a client reads on" goes_on
     tap_ok "$kind: its driver begins again with the page it has" eval 'asked 1 again response 2 && asked 1 100 stream 3 && no_repeat_in 1'
+    tap_ok "$kind: and after a resume" resumes
     tap_ok "$kind: a killed client is succeeded by another" eval 'ends_client 1 && one 1'
     tap_ok "$kind: impossible indices end one connection and no other" breaks
     tap_ok "$kind: nodes that make no sense do no harm" nonsense
