@@ -204,7 +204,7 @@ breaks() {
 nonsense() {
     local f=/local/domain/3/device/console/1 value
     for value in "" x 4294967296 -1 0; do
-        in_domain 3 "$tools/xenstore-write" "$f/port" "$value" "$f/ring-ref" "$value" "$f/state" 4 || return 1
+        in_domain 3 "$tools/xenstore-write" -- "$f/port" "$value" "$f/ring-ref" "$value" "$f/state" 4 || return 1
     done
     in_domain 3 "$tools/xenstore-write" "$f/state" "not a number"
     one 3
