@@ -78,7 +78,8 @@ int control_ask(const char *path, const char *request, const char *operand)
         return EXIT_FAILURE;
     }
     if (fd < 0) {
-        fprintf(stderr, "xids-randomd: %s: %s\n", path, strerror(-fd));
+        fprintf(stderr, "xids-randomd: %s: %s%s\n", path, strerror(-fd),
+                fd == -ENOENT || fd == -ECONNREFUSED ? " (no xids-randomd serves there)" : "");
         return EXIT_FAILURE;
     }
     int rc = dprintf(fd, "%s%s%s\n", request, operand != NULL ? " " : "", operand != NULL ? operand : "");

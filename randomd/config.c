@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 enum kind {
     LEVEL,     /* enum log_level */
-    TEXT,      /* an array of char of `most` bytes */
+    PATH,      /* an array of char: an absolute path of at least `least` bytes */
     NUMBER,    /* unsigned int, from least to most */
     DISCOVERY, /* bool: "backend" is true, "domains" false */
     SWITCH,    /* bool: on or off */
@@ -35,7 +36,7 @@ struct setting {
 
 static const struct setting settings[] = {
     {"log-level", LEVEL, true, IN(log_level), 0, 0, 1},
-    {"control", TEXT, false, IN(control), 0, 0, 1},
+    {"control", PATH, false, IN(control), 1, 0, 1},
     {"legacy", SWITCH, false, IN(legacy), 0, 0, 1},
     {"max-guests", NUMBER, true, IN(max_guests), 1, MAX_GUESTS, 1},
     {"entropy-domain", NUMBER, false, IN(entropy_domain), 1, DOMID_FIRST_RESERVED - 1u, 1},
@@ -44,7 +45,7 @@ static const struct setting settings[] = {
     {"reseed-bytes", LARGE, true, IN(reseed_bytes), 1, 1u << 20, 1},
     {"rate", LARGE, true, IN(rate), RATE_MIN, XIDS_FAIR_MAX, 1},
     {"burst", LARGE, true, IN(burst), BURST_MIN, XIDS_FAIR_MAX, 1},
-    {"audit", TEXT, false, IN(audit), 0, 0, 1},
+    {"audit", PATH, false, IN(audit), 0, 0, 1},
     {"audit-size", LARGE, false, IN(audit_size), 2 * AUDIT_PENDING, 1u << 30, 1},
     {"audit-files", NUMBER, false, IN(audit_files), 1, 99, 1},
 };
@@ -81,8 +82,9 @@ static bool assign(struct config *c, const struct setting *s, const char *value)
     switch (s->kind) {
     case LEVEL:
         return log_level_from((enum log_level *)(void *)to, value) == 0;
-    case TEXT:
-        if (len >= s->size)
+    case PATH:
+        /* It is opened again when we are in another folder. */
+        if (len < s->least || len >= s->size || (len > 0 && value[0] != '/'))
             return false;
         memset(to, 0, s->size);
         memcpy(to, value, len);
@@ -143,6 +145,27 @@ static char *read_line(char *to, int room, void *ctx)
     return to;
 }
 
+/* What can stand in the place of a value that cannot. */
+static int refuse(struct reading *r, const struct setting *s, const char *value)
+{
+    static const char *const words[] = {
+        [LEVEL] = "error, warning, info or debug", [DISCOVERY] = "domains or backend", [SWITCH] = "on or off"};
+    switch (s->kind) {
+    case LEVEL:
+    case DISCOVERY:
+    case SWITCH:
+        return complain(r, "%s cannot be \"%s\", but %s", s->name, value, words[s->kind]);
+    case PATH:
+        return complain(r, "%s cannot be \"%s\": it begins with / and has at most %zu bytes", s->name, value,
+                        s->size - 1);
+    case NUMBER:
+    case LARGE:
+    default:
+        return complain(r, "%s cannot be \"%s\", but a number from %" PRIu64 " to %" PRIu64, s->name, value, s->least,
+                        s->most);
+    }
+}
+
 /* inih's convention: not 0 is success. */
 static int handle(void *ctx, const char *section, const char *name, const char *value)
 {
@@ -158,7 +181,7 @@ static int handle(void *ctx, const char *section, const char *name, const char *
     for (size_t i = 0; i < SETTINGS; i++) {
         if (strcmp(name, settings[i].name) != 0)
             continue;
-        return assign(r->c, &settings[i], value) ? 1 : complain(r, "%s cannot be \"%s\"", name, value);
+        return assign(r->c, &settings[i], value) ? 1 : refuse(r, &settings[i], value);
     }
     return complain(r, "no such setting: %s", name);
 }

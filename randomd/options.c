@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_CONFIG "/etc/xen/xids-randomd.conf"
 
@@ -105,6 +106,16 @@ int options_configure(struct config *c, const struct options *o)
     return 0;
 }
 
+/* The socket is removed when we are in another folder. A folder that cannot be told is left to whoever binds it. */
+static const char *from_here(const char *path)
+{
+    char *here = path[0] != '/' ? getcwd(NULL, 0) : NULL, *whole = NULL;
+    if (here != NULL && asprintf(&whole, "%s/%s", here, path) < 0)
+        whole = NULL;
+    free(here);
+    return whole != NULL ? whole : path;
+}
+
 int options_parse(struct options *o, struct config *c, int argc, char **argv)
 {
     int opt, chosen = 0;
@@ -153,6 +164,8 @@ int options_parse(struct options *o, struct config *c, int argc, char **argv)
     char *whole = o->config != NULL ? realpath(o->config, NULL) : NULL;
     if (whole != NULL)
         o->config = whole;
+    if (o->control != NULL && o->request == NULL)
+        o->control = from_here(o->control);
     if (options_configure(c, o) < 0)
         return EXIT_USAGE;
     return check ? EXIT_SUCCESS : -1;

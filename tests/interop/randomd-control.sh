@@ -165,7 +165,12 @@ tap_ok "which changes nothing the second time" answers '{"changed":0,"needs-rest
 printf '[randomd]\nlog-level = info\nreseed-seconds = none\n' >"$sim_work/config"
 tap_ok "wrong settings are refused" refuses "nothing was changed" --reload
 tap_ok "and the log says what is wrong" log_has 'reseed-seconds cannot be "none"'
+tap_ok "and what it could be" log_has 'reseed-seconds cannot be "none", but a number from 1 to 60'
 tap_ok "as a check of them does" wrong --config "$sim_work/config" --check-config
+for line in 'audit = log/audit' 'control = randomd.sock' 'control =' 'legacy = yes' 'discover = all'; do
+    printf '[randomd]\n%s\n' "$line" >"$sim_work/config"
+    tap_ok "and of $line" wrong --config "$sim_work/config" --check-config
+done
 printf '[randomd]\nlog-level = info\n' >"$sim_work/config"
 tap_ok "which is content with right ones" "$randomd" --config "$sim_work/config" --check-config
 tap_ok "and with the example" "$randomd" --config "$XIDS_SRCDIR/dist/xids-randomd.conf" --check-config
@@ -249,6 +254,16 @@ pid=$(daemon)
 kill -TERM "$stayer" "$pid"
 tap_ok "it ends" eventually gone "$pid"
 tap_ok "and cannot be asked" fails ask --status
+tap_ok "which is said" refuses "no xids-randomd serves there" --status
+
+# In the background it is in another folder, and removes its socket all the same.
+relative() {
+    local pid
+    cd "$sim_work" && in_domain 0 "$randomd" --config "$sim_work/config" --control relative && test -S relative || return 1
+    pid=$(pgrep -f -- "--config $sim_work/config --control relative\$") && kill -TERM "$pid" && eventually gone "$pid" &&
+        [ ! -e relative ]
+}
+tap_ok "the socket's path can begin in this folder" relative
 tap_ok "without a sandbox it starts too" start_randomd --no-sandbox
 tap_ok "and says so" answers '"sandbox":false' --summary
 tap_ok "nothing is filtered" holds Seccomp 0
