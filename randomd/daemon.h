@@ -20,7 +20,7 @@
 #define MAX_GUESTS 32000u      /* channels at once; a setting can lower it */
 #define MAX_PORTS 131072u      /* Xen has no higher event channel */
 #define REOFFERS_FREE 4u       /* channels that a guest gets one right after the other */
-#define PAGES_MAX 256u         /* pages that one guest makes us give up: it may keep each mapped */
+#define PAGES_MAX 32u          /* pages that one guest makes us give up: it may keep each mapped */
 #define LINGER_MS 1000u        /* for a guest to close the channel that it has said good-bye to */
 #define LINGER_LOOK_MS 20u     /* and how often it is looked whether it has */
 #define REOFFER_MIN_MS 100u    /* then it waits, twice as long each time, */
