@@ -42,4 +42,10 @@ for service in "${services[@]}"; do
         tap_skip "$service: the unit leaves little open" "there is no systemd-analyze"
     fi
 done
+# holds SERVICE LINE
+holds() {
+    grep -qx -- "$2" "$work/$1.service"
+}
+tap_ok "xids-randomd: it is started again for as long as xenstored is away" holds xids-randomd StartLimitIntervalSec=0
+tap_ok "xids-randomd: but not with wrong settings" holds xids-randomd RestartPreventExitStatus=2
 tap_done
