@@ -66,7 +66,8 @@ static void timer_rearm(struct daemon *d, uint64_t due)
         ms = NOT_READY_POLL_MS;
     if (ms == UINT64_MAX)
         uv_timer_stop(&d->timer);
-    else
+    /* Not later than it is: turns that follow each other fast would put it off for ever. */
+    else if (!uv_is_active((uv_handle_t *)&d->timer) || uv_timer_get_due_in(&d->timer) > ms)
         uv_timer_start(&d->timer, on_timer, ms, 0);
 }
 
