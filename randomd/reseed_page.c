@@ -6,6 +6,7 @@
 
 #define WORDS (XIDS_RESEED_GENERATION / 4u)
 #define AT_SEED 24u
+#define AT_WHOSE (AT_SEED + XIDS_RESEED_SEED)
 
 /* How often the guest reads again what the host was changing: it is paused meanwhile, so once is already rare. */
 #define TRIES 4u
@@ -55,12 +56,20 @@ bool xids_reseed_due(const struct xids_reseed *r)
     return differs(r, r->generation);
 }
 
-/* One reading of the generation and of the seed that goes with it. False: it was being written. */
-static bool read_once(struct xids_reseed *r, struct xids_reseed_fresh *fresh)
+/*
+ * One reading of the generation and of the seed, and whether it goes with it: a seed that nobody took is in the image,
+ * where others than a host of ours may write a generation of their own. False: it was being written.
+ */
+static bool read_once(struct xids_reseed *r, struct xids_reseed_fresh *fresh, bool *ours)
 {
-    for (unsigned int i = 0; i < WORDS; i++)
+    uint8_t whose[XIDS_RESEED_GENERATION];
+    for (unsigned int i = 0; i < WORDS; i++) {
         r->generation[i] = xids_peer_load_acquire(word_at(r->page, i));
+        put32(fresh->generation + 4u * (size_t)i, r->generation[i]);
+    }
     xids_peer_get(fresh->seed, at(r->page, AT_SEED), sizeof(fresh->seed));
+    xids_peer_get(whose, at(r->page, AT_WHOSE), sizeof(whose));
+    *ours = __builtin_memcmp(whose, fresh->generation, sizeof(whose)) == 0;
     xids_peer_fence();
     return !differs(r, r->generation);
 }
@@ -75,13 +84,13 @@ static bool all_zero(const uint8_t *p, size_t len)
 
 int xids_reseed_take(struct xids_reseed *r, struct xids_reseed_fresh *fresh)
 {
-    bool whole = false, spoiled = false, settled = false;
+    bool whole = false, spoiled = false, settled = false, ours = false;
     __builtin_memset(fresh, 0, sizeof(*fresh));
     for (unsigned int i = 0; r->page != NULL && i < TRIES && !settled; i++) {
-        whole = read_once(r, fresh);
+        whole = read_once(r, fresh, &ours);
         if (!whole)
             continue;
-        for (unsigned int word = 0; word < XIDS_RESEED_SEED / 4u; word++)
+        for (unsigned int word = 0; word < (XIDS_RESEED_SEED + XIDS_RESEED_GENERATION) / 4u; word++)
             xids_peer_store((uint32_t XIDS_PEER *)(void XIDS_PEER *)at(r->page, AT_SEED + 4u * word), 0);
         xids_peer_fence();
         /* Another copy began while we wiped, and the wiping may have hit its seed. */
@@ -90,7 +99,7 @@ int xids_reseed_take(struct xids_reseed *r, struct xids_reseed_fresh *fresh)
     }
     for (unsigned int i = 0; i < WORDS; i++)
         put32(fresh->generation + 4u * (size_t)i, r->generation[i]);
-    if (settled && !spoiled && !all_zero(fresh->seed, sizeof(fresh->seed)))
+    if (settled && !spoiled && ours && !all_zero(fresh->seed, sizeof(fresh->seed)))
         return 1;
     xids_wipe(fresh->seed, sizeof(fresh->seed));
     return 0;
@@ -106,6 +115,7 @@ int xids_reseed_write(void XIDS_PEER *page, const uint8_t seed[XIDS_RESEED_SEED]
     if (__builtin_memcmp(magic, XIDS_RESEED_MAGIC, sizeof(magic)) != 0)
         return -XEN_EBADMSG;
     xids_peer_put(at(page, AT_SEED), seed, XIDS_RESEED_SEED);
+    xids_peer_put(at(page, AT_WHOSE), generation, XIDS_RESEED_GENERATION);
     /* Whoever sees any word of the generation sees the whole seed: the guest's loads in differs. */
     xids_peer_fence();
     for (unsigned int i = 0; i < WORDS; i++)

@@ -263,6 +263,7 @@ static void hello(struct xids_randomd_session *s, struct xids_randomd_io *io, co
     if (begin_epoch(s, now) == 0 && keep != 0)
         s->epoch = keep;
     s->open = true;
+    bool restored = s->announce == XIDS_RANDOMD_REASON_RESTORED;
     s->announce = 0;
     uint8_t *at = emit(s, io, XIDS_RANDOMD_WELCOME, WELCOME_LEN, h->id);
     put16(at + 16, XIDS_RANDOMD_VERSION);
@@ -271,6 +272,9 @@ static void hello(struct xids_randomd_session *s, struct xids_randomd_io *io, co
     put32(at + 24, XIDS_RANDOMD_OUTSTANDING);
     put32(at + 28, (uint32_t)(RESEED_NS / 1000000u));
     answered(s);
+    /* Before it was open it could not be told, and may live by its boot seed: so there is one more epoch to tell of. */
+    if (restored)
+        (void)renew(s, XIDS_RANDOMD_REASON_RESTORED, now); /* not ready is a state */
 }
 
 static void get(struct xids_randomd_session *s, struct xids_randomd_io *io, const struct randomd_header *h,

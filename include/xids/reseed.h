@@ -3,8 +3,9 @@
  * The reseed page: a page of a guest's own by which its host tells it that its memory has been copied (restored from
  * an image, forked), with fresh bytes, although the guest was not asked before. docs/spec/randomd.md, 8.2.
  *
- * The host writes while the guest is paused: seed, fence, generation. The guest compares the generation with the one
- * it remembers before it gives anything out, and once more after it has made it; so no output is made by two copies.
+ * The host writes while the guest is paused: seed and whose it is, fence, generation. The guest compares the generation
+ * with the one it remembers before it gives anything out, and once more after it has made it; so no output is made by
+ * two copies.
  *
  * The page lies in memory that somebody else writes: only the functions here touch it. Nothing is allocated.
  */
@@ -19,7 +20,7 @@ XIDS_BEGIN_DECLS
 #define XIDS_RESEED_MAGIC "xidsgen1" /* its 8 letters */
 #define XIDS_RESEED_GENERATION 16u   /* bytes, */
 #define XIDS_RESEED_GENERATION_AT 8u /* at this offset */
-#define XIDS_RESEED_SEED 48u         /* bytes at offset 24 */
+#define XIDS_RESEED_SEED 48u         /* bytes at offset 24; behind them the generation to which they belong */
 
 /* Where the guest says which page it is: in its home, the guest frame number in decimal. */
 #define XIDS_RESEED_NODE "data/randomd/reseed"
@@ -52,7 +53,8 @@ struct xids_reseed_fresh {
 /*
  * Takes what the host left, wipes it in the page, and remembers the generation. The caller forgets its generator
  * first, mixes fresh in, and wipes it. Returns 1; or 0: there is no seed that can be relied on (the page was written
- * again while it was read, or its seed had been taken before): fresh->seed is zeros, and others must seed the caller.
+ * again while it was read, its seed had been taken before, or it belongs to another generation): fresh->seed is zeros,
+ * and others must seed the caller.
  */
 int xids_reseed_take(struct xids_reseed *r, struct xids_reseed_fresh *fresh) XIDS_MUST_CHECK;
 

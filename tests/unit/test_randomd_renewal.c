@@ -286,6 +286,27 @@ START_TEST(a_restored_guest_hears_so_whatever_follows)
 }
 END_TEST
 
+START_TEST(a_guest_restored_between_its_seed_and_its_hello_hears_so)
+{
+    struct fixture f;
+    uint8_t m[HELLO_LEN], seed[SEED_LEN];
+    begin(&f);
+    ck_assert_int_eq(xids_randomd_session_prefill(f.s, seed, sizeof(seed), f.now), SEED_LEN);
+    ck_assert_int_eq(xids_randomd_session_renew(f.s, XIDS_RANDOMD_REASON_RESTORED, f.now), 0);
+    ck_assert_int_eq(step(&f, m, make_hello(m, 1, 0x40, 0xa0)), 0);
+    ck_assert_uint_eq(f.out_len, WELCOME_LEN + EPOCH_LEN);
+    ck_assert_uint_eq(get_header(f.out).type, XIDS_RANDOMD_WELCOME);
+    ck_assert_uint_eq(get_header(f.out + WELCOME_LEN).type, XIDS_RANDOMD_EPOCH);
+    ck_assert_uint_eq(f.out[WELCOME_LEN + 17], XIDS_RANDOMD_REASON_RESTORED);
+    ck_assert_uint_ne(get_header(f.out).epoch, get_header(f.out + WELCOME_LEN).epoch);
+    ck_assert_uint_ne(get_header(f.out).epoch, get_header(seed).epoch);
+    /* Once is enough. */
+    ck_assert_int_eq(step(&f, NULL, 0), 0);
+    ck_assert_uint_eq(f.out_len, 0);
+    end(&f);
+}
+END_TEST
+
 START_TEST(renewal_without_a_source_leaves_no_key)
 {
     struct fixture f;
@@ -348,6 +369,7 @@ Suite *xids_suite(void)
     tcase_add_test(t, a_new_epoch_is_announced_before_any_answer_in_it);
     tcase_add_test(t, renewal_changes_the_bytes_to_come);
     tcase_add_test(t, a_restored_guest_hears_so_whatever_follows);
+    tcase_add_test(t, a_guest_restored_between_its_seed_and_its_hello_hears_so);
     tcase_add_test(t, renewal_without_a_source_leaves_no_key);
     tcase_add_test(t, a_second_hello_begins_a_new_epoch);
     tcase_add_test(t, an_ended_session_cannot_be_renewed);
