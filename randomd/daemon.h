@@ -460,6 +460,14 @@ int options_parse(struct options *o, struct config *c, int argc, char **argv);
 /* The settings' file, and over it what the command line says. 0 or -XEN_EINVAL; it has complained then. */
 int options_configure(struct config *c, const struct options *o);
 
+/* ---- claim.c ---- */
+
+/*
+ * Makes this process the one daemon of a domain, on the machine of the store at the other end of store_fd, until it
+ * ends. A descriptor to be kept open, or a negative errno: -EADDRINUSE: there is another.
+ */
+int claim_domain(int store_fd, domid_t domid);
+
 /* ---- main.c ---- */
 
 /* What every turn of the loop ends with. */

@@ -2,6 +2,7 @@
 /* The connection to xenstore: opened, lost, found again; and whose turn it is to use it. */
 #include "randomd/daemon.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,12 @@ int store_open(struct daemon *d)
     rc = xids_xs_own_domid(d->xs, &d->domid);
     if (rc < 0 && rc != -XEN_ENOENT) {
         log_line(SAY_ERROR, "xenstore does not say which domain this is: %s", strerror(-rc));
+        return rc;
+    }
+    rc = claim_domain(xids_xs_fd(d->xs), d->domid);
+    if (rc < 0) {
+        log_line(SAY_ERROR, "%s: %s", rc == -EADDRINUSE ? "another xids-randomd serves from this domain" : "socket",
+                 strerror(-rc));
         return rc;
     }
     return store_begin(d);

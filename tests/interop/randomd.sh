@@ -122,6 +122,12 @@ refused_second() {
     [ $? -eq 1 ] && contains "$sim_work/second" "another xids-randomd answers"
 }
 
+# With a control socket of its own it would take the first one's guests.
+refused_beside() {
+    in_domain 0 "$randomd" --foreground --control "$sim_work/other" 2>"$sim_work/second"
+    [ $? -eq 1 ] && contains "$sim_work/second" "another xids-randomd serves from this domain" && [ ! -e "$sim_work/other" ]
+}
+
 # Without --foreground: the exit status, and not only the system's log, says whether it serves.
 refused_in_background() {
     in_domain 0 "$randomd" --control "$sim_work/control" 2>"$sim_work/second"
@@ -187,6 +193,7 @@ entropy_cases() {
         /local/domain/1/device/randomd/0/backend /evil
     tap_ok "$kind: a guest cannot read another's nodes" fails in_domain 2 "$tools/xenstore-read" "$backend/1/0/ring-ref"
     tap_ok "$kind: a second daemon is refused" refused_second
+    tap_ok "$kind: also with another control socket" refused_beside
     tap_ok "$kind: in the background, too, and it says so" refused_in_background
     tap_ok "$kind: a file in the place of the control socket is not removed" spares_files
     tap_ok "$kind: guests stay connected" eval 'stay 1 && stay 2'
