@@ -114,15 +114,22 @@ output_closed() {
     [ "$status" -eq 1 ] && contains "$sim_work/closed.err" "output: Bad file descriptor"
 }
 
-# A peer that closes first: who had still something to say is told, and its own feeder is not kept waiting.
+# A peer that closes first: who had still something to say is told, and its own feeder is not kept waiting. It has: the
+# peer's process takes a little, and then nothing until everything is full.
 closes_first() {
-    local server feeder status=0
+    local server client feeder status=0
     mkfifo "$sim_work/feed"
     yes >"$sim_work/feed" 2>/dev/null &
     feeder=$!
     (serve listen "$client_domain" first <"$sim_work/feed" >/dev/null 2>"$sim_work/first.err") &
     server=$!
-    limited_call -t 30 connect "$server_domain" first --exec head -c 1000 </dev/null
+    # shellcheck disable=SC2016 # the process expands it
+    (call -t 30 connect "$server_domain" first --exec sh -c \
+        'head -c 1000 >/dev/null; : >"$0.begun"; while [ ! -e "$0.full" ]; do sleep 0.05; done' "$sim_work/first" </dev/null) &
+    client=$!
+    eventually [ -e "$sim_work/first.begun" ] && eventually all_asleep "$feeder" "$client" "$server"
+    : >"$sim_work/first.full"
+    wait "$client"
     wait "$server" || status=$?
     wait "$feeder"
     rm "$sim_work/feed"
