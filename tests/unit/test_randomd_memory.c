@@ -205,12 +205,16 @@ Suite *xids_suite(void)
     TCase *tc = tcase_create("memory");
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, it_is_neither_dumped_nor_inherited);
     tcase_add_test(tc, it_is_aligned);
     tcase_add_test(tc, what_is_put_back_is_empty);
+    tcase_add_loop_test(tc, a_crash_is_still_one, 0, count);
+    tc = tcase_create("kernel");
+    suite_add_tcase(suite, tc);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_tags(tc, "secret-memory");
+    tcase_add_test(tc, it_is_neither_dumped_nor_inherited);
     tcase_add_test(tc, forked_child_finds_zeros);
     tcase_add_loop_test(tc, they_are_wiped_at_a_crash, 0, count);
-    tcase_add_loop_test(tc, a_crash_is_still_one, 0, count);
     tc = tcase_create("end");
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, they_are_wiped_at_any_exit);

@@ -189,14 +189,21 @@ drawn() {
     tr -d '\r' <"$log/guest-$1.log" | awk '/was fed/ { on = 1 } /beginning anew|Restore|guest: up/ { on = 0 } on && /^drawn [0-9a-f]+$/ { print $2 }'
 }
 
+# copied NAME COMMAND...: with a line in the guest's log: what it draws from here on, until it is fed, a copy draws too.
+copied() {
+    echo "Restore" >>"$log/guest-$1.log"
+    shift
+    "$@" </dev/null
+}
+
 feeds() {
     local name=fed-$1 file=/run/fed.save
     rm -f "$log/guest-$name.log"
     randomd_start && guest_linux "$name" "$1" "$drawing" && wait_for 60 fed "$name" 1 || return 1
-    xl save -c "$name" $file </dev/null && wait_for 30 fed "$name" 2 || return 1
+    copied "$name" xl save -c "$name" $file && wait_for 30 fed "$name" 2 || return 1
     # Two copies of one image.
-    xl destroy "$name" && xl restore $file </dev/null && wait_for 30 fed "$name" 3 || return 1
-    xl destroy "$name" && xl restore $file </dev/null && wait_for 30 fed "$name" 4 || return 1
+    xl destroy "$name" && copied "$name" xl restore $file && wait_for 30 fed "$name" 3 || return 1
+    xl destroy "$name" && copied "$name" xl restore $file && wait_for 30 fed "$name" 4 || return 1
     console "$name" | grep -E 'was fed|beginning anew'
     if [ "$(drawn "$name" | wc -l)" -lt 12 ] || [ -n "$(drawn "$name" | sort | uniq -d)" ]; then
         drawn "$name"
